@@ -1,0 +1,1 @@
+"""The model: pure values, no input or output."""

@@ -1,0 +1,345 @@
+"""What the core needs from outside: the hypervisor, XenStore, a store, a clock.
+
+Adapters implement these; the composition root (`xend.daemon`) chooses them.  One contract suite
+(`tests/contract`) runs against every implementation, so that the simulator cannot lie.
+
+Conventions: every coroutine may be cancelled; a cancelled *change* leaves the outside world either
+before or after the change, and the journal says which to look for.  Errors are those of
+`xend.errors`; an adapter lets no other exception out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+from uuid import UUID
+
+from xend.model.domain import DomainConfig
+from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
+from xend.model.units import Domid, KiB
+
+T = TypeVar("T")
+
+ShutdownRequest = Literal["poweroff", "reboot", "suspend", "halt", "crash"]
+DeviceClass = Literal["vbd", "vif", "vfb", "vkbd", "pci"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A long operation says where it is.  `domid` is set as soon as it is known, and then stays:
+    the core journals it before it goes on."""
+
+    stage: str
+    domid: Domid | None = None
+    percent: float | None = None
+    bytes_done: int | None = None
+
+
+ProgressSink = Callable[[Progress], None]
+"""Called on the event loop, in order; must not block."""
+
+
+def ignore_progress(progress: Progress) -> None:
+    """A sink for callers that do not care."""
+
+
+class HypervisorEventKind(StrEnum):
+    SHUTDOWN = "shutdown"
+    """The guest ended or asked to end; `reason` says why.  The domain still exists."""
+    DEATH = "death"
+    """The domain is gone (or dying with nothing but its teardown left)."""
+    CREATED = "created"
+    """A domain, of anybody, became visible."""
+    RESYNC = "resync"
+    """Events may have been lost (reconnect): look at everything again."""
+
+
+@dataclass(frozen=True, slots=True)
+class HypervisorEvent:
+    kind: HypervisorEventKind
+    domid: Domid
+    uuid: str = ""
+    reason: ShutdownReason = ShutdownReason.UNKNOWN
+
+
+class Hypervisor(Protocol):
+    """Xen, through libxl; or the simulator.  `domid` errors raise `DomainNotFound(domid)`."""
+
+    @property
+    def backend(self) -> Literal["xen", "sim"]: ...
+
+    async def start(self) -> None:
+        """Raises HypervisorUnavailable with the reason and the remedy."""
+
+    async def close(self) -> None:
+        """Frees every context and thread; kills spare workers.  Guests are not touched."""
+
+    # -- queries: never wait for an operation that is under way --------------------------------
+
+    async def host(self) -> HostInfo: ...
+
+    async def list_domains(self) -> Sequence[DomainInfo]:
+        """All of them, by domid, the dying included; a hypercall, no XenStore."""
+
+    async def domain(self, domid: Domid) -> DomainInfo: ...
+
+    async def vcpus(self, domid: Domid) -> Sequence[VcpuInfo]: ...
+
+    async def cpupools(self) -> Mapping[int, str]:
+        """Pool id → name."""
+
+    async def scheduler(self, domid: Domid) -> tuple[int, int]:
+        """(weight, cap) of the credit schedulers."""
+
+    async def dmesg(self, *, clear: bool = False) -> str: ...
+
+    async def send_debug_keys(self, keys: str) -> None: ...
+
+    async def console_tty(self, domid: Domid) -> str:
+        """Path of the pseudo-terminal of console 0."""
+
+    async def retrieve_config(self, domid: Domid) -> Mapping[str, Any]:
+        """libxl's JSON of a running domain, of any toolstack (libxl-json and XenStore)."""
+
+    async def config_of(self, domid: Domid) -> DomainConfig | None:
+        """`retrieve_config`, decoded as well as can be; None if it cannot be had."""
+
+    # -- quick changes ---------------------------------------------------------------------------
+
+    async def pause(self, domid: Domid) -> None: ...
+
+    async def unpause(self, domid: Domid) -> None: ...
+
+    async def request_shutdown(self, domid: Domid, request: ShutdownRequest) -> None:
+        """Only asks the guest; for HVM without PV drivers an ACPI button where possible."""
+
+    async def rename(self, domid: Domid, old: str, new: str) -> None: ...
+
+    async def set_memory_target(self, domid: Domid, target: KiB) -> None: ...
+
+    async def set_max_memory(self, domid: Domid, limit: KiB) -> None: ...
+
+    async def set_vcpus(self, domid: Domid, count: int) -> None: ...
+
+    async def pin_vcpu(self, domid: Domid, vcpu: int, cpus: Sequence[int]) -> None: ...
+
+    async def set_scheduler(
+        self, domid: Domid, *, weight: int | None = None, cap: int | None = None
+    ) -> None: ...
+
+    async def send_trigger(self, domid: Domid, trigger: str, vcpu: int = 0) -> None: ...
+
+    async def send_sysrq(self, domid: Domid, key: str) -> None: ...
+
+    # -- long changes: each in a process of its own, cancelled by killing it ----------------------
+
+    async def memory_needed(self, config: DomainConfig) -> KiB:
+        """What a create of this would take from free memory, the overhead included."""
+
+    async def create(self, config: DomainConfig, progress: ProgressSink = ignore_progress) -> Domid:
+        """Builds it and attaches its devices; it is left paused.
+
+        On failure nothing is left behind, except when the process itself was killed: then what
+        is left carries the domid last reported, and `destroy` removes it.
+        """
+
+    async def destroy(self, domid: Domid) -> None:
+        """Returns when the domain is gone."""
+
+    async def save(
+        self,
+        domid: Domid,
+        path: Path,
+        *,
+        checkpoint: bool = False,
+        progress: ProgressSink = ignore_progress,
+    ) -> None:
+        """Writes an `xl save`-compatible file.  With `checkpoint` the domain runs on; otherwise it
+        is left shut down (suspend) and the caller destroys it.  On failure it runs on."""
+
+    async def restore(
+        self, path: Path, config: DomainConfig | None, progress: ProgressSink = ignore_progress
+    ) -> Domid:
+        """Left paused.  `config` overrides what the file says."""
+
+    async def resume(self, domid: Domid) -> None:
+        """Brings back a domain that is shut down for suspend (a save that was cut off)."""
+
+    async def attach_device(
+        self, domid: Domid, device_class: DeviceClass, device: Any
+    ) -> Mapping[str, str]: ...
+
+    async def detach_device(
+        self, domid: Domid, device_class: DeviceClass, devid: int, *, force: bool = False
+    ) -> None: ...
+
+    async def dump_core(self, domid: Domid, path: Path) -> None: ...
+
+    # -- events --------------------------------------------------------------------------------
+
+    def events(self) -> AsyncIterator[HypervisorEvent]:
+        """One consumer.  Starts with a RESYNC.  Nothing is lost between RESYNCs."""
+
+
+# -- XenStore -----------------------------------------------------------------------------------
+
+
+class XenStoreReader(Protocol):
+    """What can be asked, in or out of a transaction.  Values are bytes on the wire; these are the
+    text forms (UTF-8, surrogateescape)."""
+
+    async def read(self, path: str) -> str:
+        """Raises XenStoreMissing."""
+
+    async def read_or(self, path: str, default: str | None = None) -> str | None: ...
+
+    async def directory(self, path: str) -> list[str]:
+        """Names of the children; pages when they do not fit one reply.  XenStoreMissing."""
+
+    async def exists(self, path: str) -> bool: ...
+
+
+class XenStoreWriter(XenStoreReader, Protocol):
+    async def write(self, path: str, value: str) -> None:
+        """Makes missing parents."""
+
+    async def mkdir(self, path: str) -> None: ...
+
+    async def remove(self, path: str) -> None:
+        """The whole subtree; quiet when it is not there but its parent is."""
+
+    async def get_permissions(self, path: str) -> list[str]:
+        """`n0`, `r5` … as on the wire: the first names the owner and the default."""
+
+    async def set_permissions(self, path: str, permissions: Sequence[str]) -> None: ...
+
+
+class XenStoreWatch(Protocol):
+    """An asynchronous iterator of paths that changed.  It survives a reconnect: after one, the
+    watched path itself is reported (as a new watch does), so nobody misses a change."""
+
+    def __aiter__(self) -> AsyncIterator[str]: ...
+
+    async def close(self) -> None: ...
+
+
+class XenStore(XenStoreWriter, Protocol):
+    async def start(self) -> None:
+        """Raises XenStoreUnavailable."""
+
+    async def close(self) -> None: ...
+
+    async def transact(
+        self, body: Callable[[XenStoreWriter], Awaitable[T]], *, tries: int = 20
+    ) -> T:
+        """Runs the coroutine function `body`, again when the commit conflicts (EAGAIN);
+        XenStoreConflict after `tries`.  An exception in `body` aborts and goes out."""
+
+    async def watch(self, path: str) -> XenStoreWatch:
+        """`path` may be @introduceDomain or @releaseDomain."""
+
+    def watching(self, path: str) -> AbstractAsyncContextManager[XenStoreWatch]: ...
+
+
+# -- Managed domains on disk -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ManagedDomain:
+    """One directory of /var/lib/xend/domains."""
+
+    config: DomainConfig
+    checkpoint: Path | None = None
+    """Its memory, if it was suspended."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenEntry:
+    """A directory that could not be read: named and skipped, never deleted."""
+
+    path: Path
+    reason: str
+
+
+class Repository(Protocol):
+    """Managed domains; writes are atomic and fsynced."""
+
+    async def load(self) -> tuple[list[ManagedDomain], list[BrokenEntry]]: ...
+
+    async def save(self, config: DomainConfig) -> None: ...
+
+    async def delete(self, uuid: UUID) -> None: ...
+
+    def checkpoint_path(self, uuid: UUID) -> Path: ...
+
+
+# -- The journal ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A change that has begun.  It is on disk before its first side effect and until its last."""
+
+    id: int
+    kind: str
+    uuid: str
+    domid: Domid | None
+    data: Mapping[str, Any]
+    created: float
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedDomain:
+    """A running domain whose policies are ours to apply."""
+
+    uuid: str
+    domid: Domid
+    config: DomainConfig
+    started: float
+    """Seconds since the epoch, of this incarnation."""
+    restarts: int = 0
+    paused_by_admin: bool = False
+    managed: bool = False
+
+
+class Journal(Protocol):
+    """SQLite; every method returns when the data are on disk."""
+
+    async def begin(self, kind: str, uuid: str, data: Mapping[str, Any]) -> Intent: ...
+
+    async def note(
+        self, intent: int, *, domid: Domid | None = None, data: Mapping[str, Any] | None = None
+    ) -> None: ...
+
+    async def end(self, intent: int) -> None: ...
+
+    async def open_intents(self) -> Sequence[Intent]: ...
+
+    async def put_owned(self, owned: OwnedDomain) -> None: ...
+
+    async def drop_owned(self, uuid: str, domid: Domid) -> None: ...
+
+    async def owned(self) -> Sequence[OwnedDomain]: ...
+
+    async def put_job(self, job: Mapping[str, Any]) -> None:
+        """Keyed by `id`; the whole record is replaced."""
+
+    async def jobs(self, limit: int = 200) -> Sequence[Mapping[str, Any]]: ...
+
+    async def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Time, so that the simulator can have its own."""
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+
+    def monotonic(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
