@@ -1,0 +1,31 @@
+# Thin names over scripts/; each script says what it does with --help.
+.PHONY: help demo test check bench lab clean-lab install venv
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: venv ## the quick start of a Xen book, on real Xen in QEMU, then a shell in that dom0
+	scripts/demo
+
+test: venv ## every test: unit, contract, faces, and the lab (real Xen in QEMU)
+	scripts/test
+
+check: venv ## formatting, lint, types, layers
+	scripts/check
+
+bench: venv ## medians and ratios against xl, in the lab
+	scripts/bench
+
+lab: ## boot the lab and leave it running (scripts/lab exec -- CMD …)
+	scripts/lab up
+
+clean-lab: ## remove the lab's images and state
+	scripts/lab clean
+
+install: ## install on this Xen host (see README)
+	scripts/install
+
+venv: .venv/ready
+
+.venv/ready: pyproject.toml setup.py scripts/bootstrap
+	scripts/bootstrap

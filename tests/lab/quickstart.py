@@ -1,0 +1,270 @@
+"""The quick start of a Xen book, word for word, driven through a real pseudo-terminal.
+
+`python3 -m tests.lab.quickstart` inside the dom0 of the lab prints it as a transcript with times (as
+`make demo` shows it); `test_quickstart.py` runs the same steps.  Each step asserts.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.lab.terminal import PROMPT, Terminal, Unexpected, stdout_or_none
+
+CONFIG = """\
+name = "prospero"
+uuid = "9f5b38cd-143d-77ce-6dd9-28541d89c02f"
+maxmem = 256
+memory = 256
+vcpus = 1
+bootloader = "/usr/bin/pygrub"
+on_poweroff = "destroy"
+on_reboot = "restart"
+on_crash = "restart"
+vfb = [ ]
+disk = [ "tap:aio:/var/lib/xen/images/prospero.img,xvda,w" ]
+vif = [ "mac=00:16:3e:63:b7:a0,bridge=xenbr0" ]
+"""
+CONFIG_PATH = Path("/etc/xen/prospero")
+GUEST_PROMPT = r"prospero:[^\n]*# $"
+GUEST_ADDRESS = "10.77.0.2"
+HOST_ADDRESS = "10.77.0.1"
+ESCAPE = "\x1d"  # CTRL-]
+BOOT_TIMEOUT = 300
+
+
+class QuickStart:
+    """The steps, in the book's order; each can rely on those before it."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self.domid = 0
+
+    def steps(self) -> list[Callable[[], None]]:
+        return [
+            self.info,
+            self.list_before,
+            self.create_with_console,
+            self.look_around_in_guest,
+            self.leave_console,
+            self.list_running,
+            self.interface_in_dom0,
+            self.ping,
+            self.console_again,
+            self.reboot,
+            self.restart_daemon,
+            self.shutdown,
+            self.hypervisor_messages,
+        ]
+
+    def run(self) -> None:
+        CONFIG_PATH.write_text(CONFIG)
+        for step in self.steps():
+            self.terminal.heading((step.__doc__ or step.__name__).splitlines()[0].rstrip("."))
+            step()
+
+    # -- the steps -----------------------------------------------------------------------------
+
+    def info(self) -> None:
+        """The host: xm info."""
+        output = self.terminal.command("xm info")
+        values = dict(re.findall(r"^(\S+)\s*: (.*)$", output, re.M))
+        assert values["release"], output
+        assert values["xen_major"] == "4", output
+        assert int(values["total_memory"]) > int(values["free_memory"]) > 256, output
+        assert self.terminal.status() == 0
+
+    def list_before(self) -> None:
+        """Only Domain-0 runs: xm list."""
+        rows = self._listed()
+        assert list(rows) == ["Domain-0"], rows
+        assert rows["Domain-0"][0] == "0"
+
+    def create_with_console(self) -> None:
+        """xm create -c prospero: pygrub's menu, then the boot, then a login prompt."""
+        terminal = self.terminal
+        terminal.child.sendline("xm create -c prospero")
+        seen = terminal.wait_for("highlighted entry|to boot the selected|pyGRUB|boot automatically")
+        seen += terminal.wait_for(r"Linux version [^\n]*\n", timeout=BOOT_TIMEOUT)
+        seen += terminal.wait_for("prospero login: ", timeout=BOOT_TIMEOUT)
+        terminal.show(PROMPT + seen)
+        assert 'Using config file "/etc/xen/prospero".' in seen, seen
+        assert "CentOS" in seen, "pygrub's menu does not name the guest's entry"
+
+    def look_around_in_guest(self) -> None:
+        """Log in; its disk and network card are Xen's paravirtual ones."""
+        self._login()
+        messages = self._in_guest("dmesg | grep -iE 'xvda|xen_netfront|netfront|blkfront|vif'")
+        assert re.search(r"blkfront: xvda", messages), messages
+        assert re.search(r"netfront|Initialising Xen virtual ethernet", messages), messages
+        assert "/dev/xvda1" in self._in_guest("mount | grep ' / '")
+        card = self._in_guest("ifconfig eth0")
+        assert "00:16:3E:63:B7:A0" in card, card
+
+    def leave_console(self) -> None:
+        """CTRL-] leaves the console; the guest runs on."""
+        terminal = self.terminal
+        terminal.type(ESCAPE)
+        seen = terminal.wait_for(re.escape(PROMPT))
+        terminal.show("^]\n" + seen.removesuffix(PROMPT))
+        assert terminal.status() == 0
+
+    def list_running(self) -> None:
+        """xm list shows it."""
+        rows = self._listed()
+        assert list(rows) == ["Domain-0", "prospero"], rows
+        domid, memory, vcpus, state, _ = rows["prospero"]
+        self.domid = int(domid)
+        assert self.domid > 0
+        assert (memory, vcpus) == ("256", "1"), rows
+        assert re.fullmatch(r"[r-][b-]----", state), state
+
+    def interface_in_dom0(self) -> None:
+        """vif N.0 in dom0 is the other end of the guest's eth0."""
+        vif = f"vif{self.domid}.0"
+        host = self.terminal.command(f"ifconfig {vif}")
+        assert re.search("fe:ff:ff:ff:ff:ff", host, re.I), host
+        assert vif in self.terminal.command("ls /sys/class/net/xenbr0/brif")
+        guest = self._over_console("ifconfig eth0")
+        host = self.terminal.command(f"ifconfig {vif}")
+        sent, received = _packets(host, "TX"), _packets(host, "RX")
+        guest_sent, guest_received = _packets(guest, "TX"), _packets(guest, "RX")
+        assert received >= guest_sent > 0, (host, guest)
+        assert sent >= guest_received, (host, guest)
+
+    def ping(self) -> None:
+        """They reach each other."""
+        to_guest = self.terminal.command(f"ping -c 3 -W 10 {GUEST_ADDRESS}")
+        assert " 0% packet loss" in to_guest, to_guest
+        to_host = self._over_console(f"ping -c 3 {HOST_ADDRESS}")
+        assert " 0% packet loss" in to_host, to_host
+
+    def console_again(self) -> None:
+        """xm console prospero, a second time."""
+        assert "Linux" in self._over_console("uname -a")
+
+    def reboot(self) -> None:
+        """xm reboot prospero: the same name, a new domid."""
+        terminal = self.terminal
+        before = self.domid
+        terminal.command("xm reboot prospero")
+        assert terminal.status() == 0
+        deadline = time.monotonic() + BOOT_TIMEOUT
+        while self._quiet_domid() in (None, before):
+            assert time.monotonic() < deadline, "prospero did not come back with a new domid"
+            time.sleep(1)
+        self.domid = self._quiet_domid() or 0
+        rows = self._listed()
+        assert rows["prospero"][0] == str(self.domid), rows
+        self._attach_to_login("xm console prospero")
+        self._login()
+        self.leave_console()
+
+    def restart_daemon(self) -> None:
+        """/etc/init.d/xend restart disturbs nothing: the guest's uptime goes on."""
+        before = float(self._over_console("cat /proc/uptime").split()[0])
+        self.terminal.command("/etc/init.d/xend restart")
+        assert self.terminal.status() == 0
+        rows = self._listed()
+        assert rows["prospero"][0] == str(self.domid), rows
+        after = float(self._over_console("cat /proc/uptime").split()[0])
+        assert after > before, (before, after)
+
+    def shutdown(self) -> None:
+        """xm shutdown -w prospero: when it returns, the domain is gone."""
+        output = self.terminal.command("xm shutdown -w prospero", timeout=BOOT_TIMEOUT)
+        assert self.terminal.status() == 0
+        assert "Domain prospero terminated" in output, output
+        assert list(self._listed()) == ["Domain-0"]
+
+    def hypervisor_messages(self) -> None:
+        """xm dmesg."""
+        output = self.terminal.command("xm dmesg | head -n 12")
+        assert "Xen version 4." in self.terminal.command("xm dmesg | grep 'Xen version'")
+        assert output
+
+    # -- how they look ---------------------------------------------------------------------------
+
+    def _listed(self) -> dict[str, list[str]]:
+        """`xm list` by name."""
+        lines = self.terminal.command("xm list").splitlines()
+        assert lines and lines[0].split() == ["Name", "ID", "Mem", "VCPUs", "State", "Time(s)"], (
+            lines
+        )
+        return {line.split()[0]: line.split()[1:] for line in lines[1:]}
+
+    def _quiet_domid(self) -> int | None:
+        self.terminal.child.sendline("xm domid prospero 2>&1")
+        seen = self.terminal.wait_for(re.escape(PROMPT))
+        found = re.search(r"^(\d+)$", seen, re.M)
+        return int(found.group(1)) if found else None
+
+    def _login(self) -> None:
+        """At the login prompt."""
+        terminal = self.terminal
+        terminal.child.sendline("root")
+        terminal.wait_for("Password: ")
+        terminal.child.sendline("prospero")
+        terminal.show("prospero login: root\nPassword:" + terminal.wait_for(GUEST_PROMPT))
+
+    def _in_guest(self, line: str) -> str:
+        """Logged in on the console: types `line` there."""
+        terminal = self.terminal
+        terminal.child.sendline(line)
+        seen = terminal.wait_for(GUEST_PROMPT)
+        output = seen.partition("\n")[2].rpartition("\n")[0]
+        terminal.show("prospero:~# " + line + "\n" + output)
+        return output
+
+    def _attach_to_login(self, command: str) -> None:
+        terminal = self.terminal
+        terminal.child.sendline(command)
+        deadline = time.monotonic() + BOOT_TIMEOUT
+        while True:
+            terminal.type("\r")
+            try:
+                terminal.wait_for("prospero login: $", timeout=10)
+            except Unexpected:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
+    def _over_console(self, line: str) -> str:
+        """xm console, one command (logged in already), CTRL-]."""
+        terminal = self.terminal
+        terminal.show(PROMPT + "xm console prospero")
+        terminal.child.sendline("xm console prospero")
+        time.sleep(0.5)
+        terminal.type("\r")
+        terminal.wait_for(GUEST_PROMPT, timeout=60)
+        time.sleep(0.5)
+        terminal.child.expect([GUEST_PROMPT, r"\Z"], timeout=5)
+        output = self._in_guest(line)
+        self.leave_console()
+        return output
+
+
+def _packets(text: str, direction: str) -> int:
+    found = re.search(rf"{direction} packets[: ](\d+)", text)
+    assert found is not None, text
+    return int(found.group(1))
+
+
+def main() -> int:
+    with Terminal(echo_to=stdout_or_none(True)) as terminal:
+        began = time.monotonic()
+        try:
+            QuickStart(terminal).run()
+        except AssertionError as error:
+            print(f"\nThe quick start failed: {error}", file=sys.stderr)
+            return 1
+        terminal.heading(f"Done, in {time.monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
