@@ -1,7 +1,7 @@
 """The quick start of a Xen book, word for word, driven through a real pseudo-terminal.
 
-`python3 -m tests.lab.quickstart` inside the dom0 of the lab prints it as a transcript with times (as
-`make demo` shows it); `test_quickstart.py` runs the same steps.  Each step asserts.
+`python3 -m tests.lab.quickstart` inside the lab's dom0 prints it as a transcript with times, which
+is what `make demo` shows; `test_quickstart.py` runs the same steps.  Each step asserts.
 """
 
 from __future__ import annotations
