@@ -166,8 +166,16 @@ class Hypervisor(Protocol):
     ) -> Domid:
         """Left paused.  `config` overrides what the file says."""
 
+    async def saved_config(self, path: Path) -> DomainConfig:
+        """What the file of `save` says of its domain, without restoring it.  OperationFailed with
+        the cause when it cannot be read or is not such a file."""
+
     async def resume(self, domid: Domid) -> None:
         """Brings back a domain that is shut down for suspend (a save that was cut off)."""
+
+    async def preserve(self, domid: Domid, name: str, uuid: UUID) -> None:
+        """A dead domain gets another name and uuid, so that its successor can have both
+        (libxl_domain_preserve): rename-restart."""
 
     async def attach_device(
         self, domid: Domid, device_class: DeviceClass, device: Any
@@ -305,6 +313,10 @@ class OwnedDomain:
     restarts: int = 0
     paused_by_admin: bool = False
     managed: bool = False
+    preserved: bool = False
+    """It ended and was kept for inspection: its policy has been applied."""
+    quick: int = 0
+    """Restarts in a row that each came too soon after the one before."""
 
 
 class Journal(Protocol):
@@ -329,9 +341,48 @@ class Journal(Protocol):
     async def put_job(self, job: Mapping[str, Any]) -> None:
         """Keyed by `id`; the whole record is replaced."""
 
-    async def jobs(self, limit: int = 200) -> Sequence[Mapping[str, Any]]: ...
+    async def put_jobs(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        """Several at once, in one transaction."""
+
+    async def jobs(self, limit: int = 200) -> Sequence[Mapping[str, Any]]:
+        """Newest first."""
+
+    async def settle(
+        self,
+        intent: int,
+        *,
+        put: Sequence[OwnedDomain] = (),
+        drop: Sequence[tuple[str, Domid]] = (),
+    ) -> None:
+        """Ends the intent and changes who owns what, in one transaction."""
 
     async def close(self) -> None: ...
+
+
+class HostFiles(Protocol):
+    """What of dom0's file system a plan must know before anything is built."""
+
+    async def exists(self, path: Path) -> bool: ...
+
+    async def bridge_exists(self, bridge: str) -> bool: ...
+
+    async def reason_unreadable(self, path: Path) -> str:
+        """Why a file cannot be read ("No such file or directory" …); empty when it can."""
+
+    async def reason_unwritable(self, path: Path) -> str:
+        """Why a file cannot be made or overwritten there; empty when it can."""
+
+    async def make_directory(self, path: Path) -> None:
+        """With its parents, mode 0700."""
+
+    async def remove(self, path: Path) -> None:
+        """Quiet when it is not there."""
+
+    async def rename(self, old: Path, new: Path) -> None:
+        """Durably: the file and the directory are fsynced.  Raises OperationFailed."""
+
+    async def is_plain(self, path: Path) -> bool:
+        """A regular file, or nothing at all: so it can be replaced by a rename."""
 
 
 class Clock(Protocol):

@@ -1,0 +1,436 @@
+"""The one service that every face calls.
+
+Reads answer from the snapshot and wait for nothing but one shared list hypercall, whatever else
+is under way.  Every change is a job (`xend.core.jobs`): `submit` returns it at once, and the
+coroutines named after the verbs submit and wait.  `ref` is what a caller typed: a name, a domid
+or a uuid; errors quote it as it was typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from xend.core.building import Building
+from xend.core.clock import SystemClock
+from xend.core.context import Context
+from xend.core.devices import read_devices
+from xend.core.events import EventBus
+from xend.core.hotplug import Hotplug
+from xend.core.jobs import Job, JobRunner, JobStatus
+from xend.core.managed import Managed
+from xend.core.memory import MemoryBroker
+from xend.core.policies import Policies
+from xend.core.ports import (
+    Clock,
+    DeviceClass,
+    HostFiles,
+    Hypervisor,
+    Journal,
+    Repository,
+    ShutdownRequest,
+    XenStore,
+)
+from xend.core.reconcile import Reconciliation
+from xend.core.saving import Saving
+from xend.core.snapshot import Snapshot
+from xend.core.tuning import Tuning
+from xend.core.verbs import Verbs
+from xend.core.views import XEND_ITSELF, Caller, DomainView, ServiceSettings
+from xend.errors import DomainNotFound, InvalidArgument
+from xend.model.devices import Device
+from xend.model.domain import DomainConfig, HostAction
+from xend.model.status import DeviceView, HostInfo, PowerState, VcpuInfo
+from xend.model.units import KiB
+
+__all__ = ["Caller", "DomainService", "DomainView", "Job", "JobStatus", "ServiceSettings"]
+
+# The words of `xm list --state`; the original had no word for "shutting down" but halted.
+STATES: Mapping[str, frozenset[PowerState]] = {
+    "halted": frozenset({PowerState.HALTED, PowerState.SHUTDOWN}),
+    "paused": frozenset({PowerState.PAUSED}),
+    "running": frozenset({PowerState.RUNNING}),
+    "suspended": frozenset({PowerState.SUSPENDED}),
+    "crashed": frozenset({PowerState.CRASHED}),
+    "unknown": frozenset({PowerState.UNKNOWN}),
+}
+
+
+class DomainService:
+    def __init__(
+        self,
+        hypervisor: Hypervisor,
+        store: XenStore,
+        repository: Repository,
+        journal: Journal,
+        clock: Clock | None = None,
+        settings: ServiceSettings | None = None,
+        *,
+        files: HostFiles,
+    ) -> None:
+        clock = clock or SystemClock()
+        settings = settings or ServiceSettings()
+        self.events = EventBus(clock.time)
+        self.jobs = JobRunner(journal, clock, self.events, kept=settings.jobs_kept)
+        self._policies: Policies
+        snapshot = Snapshot(
+            hypervisor,
+            store,
+            clock,
+            max_age=settings.list_max_age,
+            changed=lambda kind, identity: self._policies.changed(kind, identity),
+        )
+        memory = MemoryBroker(hypervisor, snapshot, clock, settings)
+        self._context = context = Context(
+            hypervisor, store, repository, journal, clock, files, settings, snapshot, memory
+        )
+        self._snapshot = snapshot
+        building = Building(context)
+        verbs = Verbs(context)
+        saving = Saving(context, building)
+        self._policies = Policies(context, self.jobs, self.events, building)
+        self._reconciliation = Reconciliation(context, self._policies)
+        self._bodies = (
+            building.bodies
+            | verbs.bodies
+            | saving.bodies
+            | Tuning(context).bodies
+            | Managed(context, building).bodies
+            | Hotplug(context).bodies
+        )
+        self._started = False
+
+    # -- Life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Settles what a former run left behind, adopts the running domains of ours, follows
+        events.  The hypervisor and the store have been started.  Domains with
+        `on_xend_start = start` are started by jobs, after this has returned."""
+        await self.jobs.start()
+        await self._reconciliation.run()
+        await self._policies.start()
+        self._started = True
+        for view in self._snapshot.views():
+            wanted = view.config.on_xend_start if view.config else HostAction.IGNORE
+            if wanted is HostAction.START and view.power_state is PowerState.HALTED:
+                self.submit("start", view.uuid, paused=False, caller=XEND_ITSELF)
+
+    async def close(self) -> None:
+        """Jobs get `close_grace` seconds and are then left to the next start.  Guests are never
+        touched; the hypervisor, the store and the journal are the composition root's to close."""
+        await self._policies.close()
+        await self.jobs.close(self._context.settings.close_grace)
+        await self._snapshot.close()
+        self.events.close()
+
+    # -- Reads -----------------------------------------------------------------------------------
+
+    async def list(self, state: str | None = None) -> list[DomainView]:
+        """The running by domid, then the halted by name.  `state`: None or `all`, or a word of
+        `xm list --state`; an unknown word matches nothing, as in the original."""
+        await self._snapshot.refresh()
+        views = self._snapshot.views()
+        if state is None or state == "all":
+            return views
+        wanted = STATES.get(state, frozenset())
+        return [view for view in views if view.power_state in wanted]
+
+    async def lookup(self, ref: str | int) -> DomainView:
+        """Running by name, managed by name, by domid, running by uuid, managed by uuid.
+        Raises DomainNotFound(ref)."""
+        await self._snapshot.refresh()
+        return self._snapshot.find(ref)
+
+    async def with_config(self, view: DomainView) -> DomainView:
+        """The same, with a stranger's configuration as well as libxl knows it."""
+        return await self._snapshot.learn_config(view)
+
+    async def devices(self, ref: str | int, device_class: str) -> Sequence[DeviceView]:
+        """Attached devices from XenStore, by devid; class vbd covers tap and tap2.  None when
+        the domain is halted (its configuration has them)."""
+        view = await self.lookup(ref)
+        if view.domid is None:
+            return []
+        return await read_devices(self._context.store, view.domid, device_class)
+
+    async def vcpus(self, ref: str | int) -> Sequence[VcpuInfo]:
+        """Empty when the domain is halted."""
+        view = await self.lookup(ref)
+        return [] if view.domid is None else await self._context.hypervisor.vcpus(view.domid)
+
+    async def console_tty(self, ref: str | int) -> str:
+        view = await self.lookup(ref)
+        if view.domid is None:
+            raise DomainNotFound(ref)
+        return await self._context.hypervisor.console_tty(view.domid)
+
+    async def scheduler(self, ref: str | int) -> tuple[int, int]:
+        """(weight, cap); of a halted domain what its configuration says."""
+        view = await self.lookup(ref)
+        if view.domid is not None:
+            return await self._context.hypervisor.scheduler(view.domid)
+        return (view.config.cpu_weight, view.config.cpu_cap) if view.config else (256, 0)
+
+    async def host(self) -> HostInfo:
+        return await self._context.hypervisor.host()
+
+    async def dmesg(self, *, clear: bool = False) -> str:
+        return await self._context.hypervisor.dmesg(clear=clear)
+
+    async def pools(self) -> Mapping[int, str]:
+        return await self._context.hypervisor.cpupools()
+
+    async def send_debug_keys(self, keys: str) -> None:
+        await self._context.hypervisor.send_debug_keys(keys)
+
+    # -- Jobs ------------------------------------------------------------------------------------
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        """What `submit` knows."""
+        return frozenset(self._bodies)
+
+    def submit(
+        self,
+        kind: str,
+        target: str | int | DomainConfig | None = None,
+        *,
+        caller: Caller = XEND_ITSELF,
+        **arguments: Any,
+    ) -> Job:
+        """Starts a job and returns at once.
+
+        `target` is a ref (DomainNotFound at once), or the configuration for `create` and `new`,
+        or None for `restore`.  `arguments` are those of the coroutine of that name.
+        """
+        body = self._bodies.get(kind)
+        if body is None:
+            raise InvalidArgument(f"Unknown verb '{kind}'", argument="verb", value=kind)
+        if target is None:
+            return self.jobs.submit(
+                kind, lambda job: body(job, **arguments), uuid="", name="", caller=caller
+            )
+        if isinstance(target, DomainConfig):
+            return self.jobs.submit(
+                kind,
+                lambda job: body(job, target, **arguments),
+                uuid=str(target.uuid),
+                name=target.name,
+                caller=caller,
+            )
+        view = self._snapshot.find(target)
+        return self.jobs.submit(
+            kind,
+            lambda job: body(job, target, **arguments),
+            uuid=view.uuid,
+            name=view.name,
+            domid=view.domid,
+            caller=caller,
+        )
+
+    async def _do(
+        self, kind: str, ref: str | int, caller: Caller = XEND_ITSELF, **arguments: Any
+    ) -> Any:
+        """Submits with a snapshot that is young enough, and waits."""
+        await self._snapshot.refresh()
+        return await self.submit(kind, ref, caller=caller, **arguments).wait()
+
+    # -- Making and ending -----------------------------------------------------------------------
+
+    async def create(
+        self, config: DomainConfig, *, paused: bool = False, caller: Caller = XEND_ITSELF
+    ) -> DomainView:
+        """Builds and starts a domain; left paused if `paused`.  Missing MACs are made up."""
+        job = self.submit("create", config, paused=paused, caller=caller)
+        return cast(DomainView, await job.wait())
+
+    async def destroy(self, ref: str | int, *, caller: Caller = XEND_ITSELF) -> None:
+        """Ends it at once.  One that is just being built is not built any further."""
+        await self._snapshot.refresh()
+        active = self.jobs.active(self._snapshot.find(ref).uuid)
+        if active is not None and active.kind in ("create", "start", "restore", "resume"):
+            active.cancel()
+        await self.submit("destroy", ref, caller=caller).wait()
+
+    async def shutdown(
+        self, ref: str | int, request: str = "poweroff", *, caller: Caller = XEND_ITSELF
+    ) -> None:
+        """Asks the guest (poweroff, reboot, suspend, halt, crash) and returns at once."""
+        await self._do("shutdown", ref, caller, request=request)
+
+    async def reset(self, ref: str | int, *, caller: Caller = XEND_ITSELF) -> DomainView:
+        """Destroys and creates it anew, without asking the guest."""
+        return cast(DomainView, await self._do("reset", ref, caller))
+
+    async def wait_for_devices(self, ref: str | int) -> None:
+        """Raises DeviceFailed if a backend reports an error.  `create` has already waited."""
+        view = await self.lookup(ref)
+        if view.domid is not None:
+            for device_class in ("vbd", "vif"):
+                await read_devices(self._context.store, view.domid, device_class, strict=True)
+
+    # -- Running ones ----------------------------------------------------------------------------
+
+    async def pause(self, ref: str | int, *, caller: Caller = XEND_ITSELF) -> PowerState:
+        """The state that it had before.  Pausing a paused domain is fine."""
+        return cast(PowerState, await self._do("pause", ref, caller))
+
+    async def unpause(self, ref: str | int, *, caller: Caller = XEND_ITSELF) -> None:
+        await self._do("unpause", ref, caller)
+
+    async def set_paused_by_admin(
+        self, ref: str | int, flag: bool, *, caller: Caller = XEND_ITSELF
+    ) -> None:
+        await self._do("set-pause-flag", ref, caller, flag=flag)
+
+    async def rename(self, ref: str | int, new: str, *, caller: Caller = XEND_ITSELF) -> None:
+        await self._do("rename", ref, caller, new=new)
+
+    async def send_trigger(
+        self, ref: str | int, trigger: str, vcpu: int = 0, *, caller: Caller = XEND_ITSELF
+    ) -> None:
+        """nmi, reset, init, s3resume or power, in any case."""
+        await self._do("trigger", ref, caller, trigger=trigger, vcpu=vcpu)
+
+    async def send_sysrq(self, ref: str | int, key: str, *, caller: Caller = XEND_ITSELF) -> None:
+        await self._do("sysrq", ref, caller, key=key)
+
+    # -- Resources -------------------------------------------------------------------------------
+
+    async def set_memory(
+        self, ref: str | int, target: KiB, *, caller: Caller = XEND_ITSELF
+    ) -> None:
+        await self._do("set-memory", ref, caller, target=target)
+
+    async def set_max_memory(
+        self, ref: str | int, limit: KiB, *, caller: Caller = XEND_ITSELF
+    ) -> None:
+        await self._do("set-max-memory", ref, caller, limit=limit)
+
+    async def set_vcpus(self, ref: str | int, count: int, *, caller: Caller = XEND_ITSELF) -> None:
+        """Of a halted domain this changes the maximum."""
+        await self._do("set-vcpus", ref, caller, count=count)
+
+    async def pin_vcpu(
+        self,
+        ref: str | int,
+        vcpu: int | None,
+        cpus: Sequence[int],
+        *,
+        caller: Caller = XEND_ITSELF,
+    ) -> None:
+        """`vcpu` None: all of them."""
+        await self._do("pin-vcpu", ref, caller, vcpu=vcpu, cpus=tuple(cpus))
+
+    async def set_scheduler(
+        self,
+        ref: str | int,
+        *,
+        weight: int | None = None,
+        cap: int | None = None,
+        caller: Caller = XEND_ITSELF,
+    ) -> None:
+        await self._do("set-scheduler", ref, caller, weight=weight, cap=cap)
+
+    # -- Memory to and from disk -----------------------------------------------------------------
+
+    async def save(
+        self,
+        ref: str | int,
+        path: Path,
+        *,
+        checkpoint: bool = False,
+        caller: Caller = XEND_ITSELF,
+    ) -> None:
+        """The file appears under its name when it is complete; then the domain ends, or runs on
+        if it is only a `checkpoint`."""
+        await self._do("save", ref, caller, path=path, checkpoint=checkpoint)
+
+    async def restore(
+        self, path: Path, *, paused: bool = False, caller: Caller = XEND_ITSELF
+    ) -> DomainView:
+        job = self.submit("restore", None, path=path, paused=paused, caller=caller)
+        return cast(DomainView, await job.wait())
+
+    async def dump_core(
+        self,
+        ref: str | int,
+        path: Path | None = None,
+        *,
+        live: bool = False,
+        crash: bool = False,
+        reset: bool = False,
+        caller: Caller = XEND_ITSELF,
+    ) -> Path:
+        """Where the core went.  `crash` destroys it afterwards, `reset` restarts it."""
+        done = await self._do("dump-core", ref, caller, path=path, live=live)
+        if crash:
+            await self.destroy(ref, caller=caller)
+        elif reset:
+            await self.reset(ref, caller=caller)
+        return cast(Path, done)
+
+    # -- Devices ---------------------------------------------------------------------------------
+
+    async def attach_device(
+        self,
+        ref: str | int,
+        device_class: DeviceClass,
+        device: Device,
+        *,
+        caller: Caller = XEND_ITSELF,
+    ) -> Mapping[str, str]:
+        """Of a halted domain only its configuration changes."""
+        found = await self._do("attach", ref, caller, device_class=device_class, device=device)
+        return cast(Mapping[str, str], found)
+
+    async def detach_device(
+        self,
+        ref: str | int,
+        device_class: DeviceClass,
+        device: str | int,
+        *,
+        force: bool = False,
+        caller: Caller = XEND_ITSELF,
+    ) -> None:
+        """`device`: its number, or for disks the name that the guest sees (xvda)."""
+        await self._do("detach", ref, caller, device_class=device_class, device=device, force=force)
+
+    # -- Managed domains -------------------------------------------------------------------------
+
+    async def new(self, config: DomainConfig, *, caller: Caller = XEND_ITSELF) -> DomainView:
+        """Registers a managed domain, or replaces the configuration of a halted one."""
+        return cast(DomainView, await self.submit("new", config, caller=caller).wait())
+
+    async def start_domain(
+        self, ref: str | int, *, paused: bool = True, caller: Caller = XEND_ITSELF
+    ) -> DomainView:
+        return cast(DomainView, await self._do("start", ref, caller, paused=paused))
+
+    async def delete(self, ref: str | int, *, caller: Caller = XEND_ITSELF) -> None:
+        await self._do("delete", ref, caller)
+
+    async def suspend(self, ref: str | int, *, caller: Caller = XEND_ITSELF) -> None:
+        await self._do("suspend", ref, caller)
+
+    async def resume(
+        self, ref: str | int, *, paused: bool = False, caller: Caller = XEND_ITSELF
+    ) -> DomainView:
+        return cast(DomainView, await self._do("resume", ref, caller, paused=paused))
+
+    async def adopt(self, ref: str | int, *, caller: Caller = XEND_ITSELF) -> DomainView:
+        """Takes a stranger's domain over: from now on its policies are ours to apply."""
+        return cast(DomainView, await self._do("adopt", ref, caller))
+
+
+def request_of(text: str) -> ShutdownRequest:
+    """Raises InvalidArgument with the original's text."""
+    if text not in ("poweroff", "reboot", "suspend", "halt", "crash"):
+        raise InvalidArgument(f"Invalid reason: {text}", argument="reason", value=text)
+    return cast(ShutdownRequest, text)
+
+
+def uuid_of(view: DomainView) -> UUID:
+    return UUID(view.uuid)

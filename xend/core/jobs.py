@@ -1,0 +1,312 @@
+"""Every change is a job: who asked, how far it is, how it ended.
+
+Jobs of one domain run one after the other in the order in which they were submitted; jobs of
+different domains do not wait for each other.  What a job has done so far is in the journal's
+intents; the record of the job itself is for people, so it is written behind the job's back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from xend.core.events import EventBus
+from xend.core.ports import Clock, Journal, Progress
+from xend.core.views import Caller
+from xend.errors import InvalidArgument, OperationCancelled, OperationFailed, XendError
+from xend.model.units import Domid
+
+log = logging.getLogger("xend.jobs")
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    """xend ended while it ran; what became of it was settled at the next start."""
+
+
+FINISHED = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.INTERRUPTED})
+
+
+class Job:
+    """One change under way or past.  Read it freely; only the runner and the body write it."""
+
+    def __init__(self, id: str, kind: str, uuid: str, name: str, caller: Caller, now: float):
+        self.id = id
+        self.kind = kind
+        self.uuid = uuid
+        """Of the domain; empty when it has none yet."""
+        self.domid: Domid | None = None
+        """Of the domain, when the job was submitted."""
+        self.name = name
+        self.caller = caller
+        self.stage = ""
+        self.percent: float | None = None
+        self.bytes_done: int | None = None
+        self.status = JobStatus.QUEUED
+        self.result: Any = None
+        self.error: XendError | None = None
+        self.created = now
+        self.started: float | None = None
+        self.finished: float | None = None
+        self.abandoned = False
+        """xend is going down: leave everything as it is, the journal knows."""
+        self._ended = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.status in FINISHED
+
+    def report(self, progress: Progress) -> None:
+        """A `ProgressSink`."""
+        self.stage = progress.stage
+        self.percent = progress.percent
+        self.bytes_done = progress.bytes_done
+
+    async def wait(self, timeout: float | None = None) -> Any:
+        """Its result, or raises its error; TimeoutError after `timeout` s (the job goes on)."""
+        await asyncio.wait_for(self._ended.wait(), timeout)
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    def end(self, status: JobStatus, now: float, error: XendError | None = None) -> None:
+        self.status = status
+        self.error = error
+        self.finished = now
+        self._ended.set()
+
+    def cancel(self) -> None:
+        """Asks it to stop; what it did is undone."""
+        if self.task is not None and not self.done:
+            self.task.cancel()
+
+    def record(self) -> dict[str, Any]:
+        """What is kept of it on disk: JSON values."""
+        error = self.error
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "uuid": self.uuid,
+            "name": self.name,
+            "caller": {
+                "face": self.caller.face,
+                "uid": self.caller.uid,
+                "label": self.caller.label,
+            },
+            "stage": self.stage,
+            "percent": self.percent,
+            "bytes": self.bytes_done,
+            "status": self.status.value,
+            "error": {"key": error.key, "message": str(error)} if error else None,
+            "created": self.created,
+            "started": self.started,
+            "finished": self.finished,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Job:
+        """A past job; one that had not ended is interrupted."""
+        who = record.get("caller") or {}
+        caller = Caller(who.get("face", ""), who.get("uid"), who.get("label", ""))
+        job = cls(
+            str(record["id"]),
+            str(record["kind"]),
+            str(record.get("uuid", "")),
+            str(record.get("name", "")),
+            caller,
+            float(record["created"]),
+        )
+        job.stage = str(record.get("stage", ""))
+        job.percent = record.get("percent")
+        job.bytes_done = record.get("bytes")
+        job.started = record.get("started")
+        status = JobStatus(record.get("status", JobStatus.INTERRUPTED))
+        kept = record.get("error")
+        error = PastError(kept["message"], kept_key=kept["key"]) if kept else None
+        if status not in FINISHED:
+            status = JobStatus.INTERRUPTED
+        finished = record.get("finished")
+        job.end(status, float(finished or record["created"]), error)
+        return job
+
+
+class PastError(OperationFailed):
+    """How a job of a former run of xend failed.  Field: `kept_key`, the key it had then."""
+
+    key = "operation.failed-before"
+
+
+Body = Callable[[Job], Awaitable[Any]]
+
+
+class _DomainLocks:
+    """A lock per domain, made when wanted and dropped when idle."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    def take(self, key: str) -> asyncio.Lock:
+        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, users + 1)
+        return lock
+
+    def give_back(self, key: str) -> None:
+        lock, users = self._locks[key]
+        if users == 1:
+            del self._locks[key]
+        else:
+            self._locks[key] = (lock, users - 1)
+
+
+class JobRunner:
+    """Runs bodies, keeps the last `kept` jobs, writes them behind."""
+
+    def __init__(self, journal: Journal, clock: Clock, bus: EventBus, *, kept: int = 200) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._bus = bus
+        self._kept = kept
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._locks = _DomainLocks()
+        self._running: set[asyncio.Task[None]] = set()
+        self._dirty: dict[str, Job] = {}
+        self._wakeup = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._numbers = itertools.count(1)
+        self._prefix = secrets.token_hex(4)
+
+    async def start(self) -> None:
+        """Reads the past jobs; those that had not ended are interrupted, and that is written."""
+        for record in reversed(await self._journal.jobs(self._kept)):
+            job = Job.from_record(record)
+            self._jobs[job.id] = job
+            if record.get("status") != job.status.value:
+                self._dirty[job.id] = job
+        self._writer = asyncio.create_task(self._write_behind(), name="xend-jobs-writer")
+        self._wakeup.set()
+
+    def submit(
+        self,
+        kind: str,
+        body: Body,
+        *,
+        uuid: str,
+        name: str,
+        caller: Caller,
+        domid: Domid | None = None,
+    ) -> Job:
+        """Queues it behind the other jobs of that uuid and returns at once."""
+        number = f"{self._prefix}-{next(self._numbers)}"
+        job = Job(number, kind, uuid, name, caller, self._clock.time())
+        job.domid = domid
+        self._jobs[job.id] = job
+        self._forget_old()
+        lock = self._locks.take(uuid or job.id)
+        task = asyncio.create_task(self._run(job, body, lock), name=f"xend-job-{kind}-{name}")
+        job.task = task
+        self._running.add(task)
+        task.add_done_callback(lambda ended: self._reap(ended, job))
+        self._written(job)
+        return job
+
+    def _reap(self, task: asyncio.Task[None], job: Job) -> None:
+        self._running.discard(task)
+        if not job.done:  # Cancelled before its first step: the coroutine never ran.
+            job.end(JobStatus.CANCELLED, self._clock.time(), OperationCancelled(operation=job.kind))
+        self._locks.give_back(job.uuid or job.id)
+        self._written(job)
+
+    def get(self, id: str) -> Job:
+        try:
+            return self._jobs[id]
+        except KeyError:
+            raise InvalidArgument(f"No job '{id}'", argument="job", value=id) from None
+
+    def list(self) -> list[Job]:
+        """Oldest first."""
+        return [*self._jobs.values()]
+
+    def cancel(self, id: str) -> None:
+        self.get(id).cancel()
+
+    def active(self, uuid: str) -> Job | None:
+        """The job that runs on that domain now."""
+        for job in reversed(self._jobs.values()):
+            if job.uuid == uuid and job.status is JobStatus.RUNNING:
+                return job
+        return None
+
+    async def _run(self, job: Job, body: Body, lock: asyncio.Lock) -> None:
+        try:
+            async with lock:
+                job.status = JobStatus.RUNNING
+                job.started = self._clock.time()
+                job.result = await body(job)
+            job.end(JobStatus.DONE, self._clock.time())
+        except XendError as error:
+            log.info("%s of %s failed: %s", job.kind, job.name or job.uuid, error)
+            job.end(JobStatus.FAILED, self._clock.time(), error)
+        except asyncio.CancelledError:
+            what = f"{job.kind} of {job.name or job.uuid}"
+            status = JobStatus.INTERRUPTED if job.abandoned else JobStatus.CANCELLED
+            job.end(status, self._clock.time(), OperationCancelled(operation=what))
+        except Exception as error:
+            # One of the three places where that is allowed: a job must always end.
+            log.exception("%s of %s failed unexpectedly", job.kind, job.name or job.uuid)
+            wrapped = OperationFailed(f"{job.kind}: {type(error).__name__}: {error}", stage="")
+            wrapped.__cause__ = error
+            job.end(JobStatus.FAILED, self._clock.time(), wrapped)
+
+    def _written(self, job: Job) -> None:
+        self._dirty[job.id] = job
+        self._wakeup.set()
+        ids = {"job": job.id, "uuid": job.uuid, "name": job.name, "operation": job.kind}
+        self._bus.publish(job.status.value, "job", ids)
+
+    def _forget_old(self) -> None:
+        surplus = len(self._jobs) - self._kept
+        for id in [id for id, job in self._jobs.items() if job.done][: max(surplus, 0)]:
+            del self._jobs[id]
+
+    async def _write_behind(self) -> None:
+        while True:
+            await self._wakeup.wait()
+            self._wakeup.clear()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        while self._dirty:
+            batch, self._dirty = self._dirty, {}
+            try:
+                await self._journal.put_jobs([job.record() for job in batch.values()])
+            except XendError as error:
+                # A full disk must not stop the operations themselves: those have intents.
+                log.error("the record of %d jobs could not be written: %s", len(batch), error)
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Waits `grace` seconds for what runs, then abandons it; nothing is undone."""
+        if self._running and grace > 0:
+            await asyncio.wait(self._running, timeout=grace)
+        for job in self._jobs.values():
+            if not job.done:
+                job.abandoned = True
+                job.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.wait([self._writer])
+            self._writer = None
+            await self._flush()

@@ -1,0 +1,258 @@
+"""The in-memory table of domains: who they are, never what they do.
+
+What a domain *does* (memory, times, state) comes from one list hypercall, shared by all readers
+that ask within a few milliseconds.  Who it *is* (name, configuration, whose it is) is kept here,
+learnt once per domain and kept fresh by watches, so that a listing reads nothing from XenStore.
+Readers take no lock and wait for no operation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from xend.core.identity import Identity, Naming
+from xend.core.ports import Clock, Hypervisor, ManagedDomain, OwnedDomain, XenStore
+from xend.core.views import DomainView
+from xend.errors import DomainNotFound, XendError
+from xend.model.domain import DomainConfig
+from xend.model.status import DomainInfo, Origin
+from xend.model.units import DOM0, Domid
+
+log = logging.getLogger("xend.snapshot")
+
+Changed = Callable[[str, Identity], None]
+"""Called with `created`, `renamed` or `destroyed` when a domain is first seen, or gone."""
+
+
+class Snapshot:
+    def __init__(
+        self,
+        hypervisor: Hypervisor,
+        store: XenStore,
+        clock: Clock,
+        *,
+        max_age: float,
+        changed: Changed,
+    ) -> None:
+        self._hypervisor = hypervisor
+        self._clock = clock
+        self._max_age = max_age
+        self._changed = changed
+        self._naming = Naming(store, self._renamed)
+        self._known: dict[Domid, Identity] = {}
+        self._building: dict[str, DomainConfig] = {}
+        self._kept: dict[str, DomainView] = {}
+        self.managed: dict[str, ManagedDomain] = {}
+        """By uuid; written only by those who also write the repository."""
+        self._infos: dict[Domid, DomainInfo] = {}
+        self._pools: dict[int, str] = {0: "Pool-0"}
+        self._taken_at = float("-inf")
+        self._age = 0
+        self._flight: tuple[int, asyncio.Task[None]] | None = None
+
+    # -- What the hypervisor says ------------------------------------------------------------------
+
+    async def refresh(self, *, force: bool = False) -> None:
+        """Makes the table at most `max_age` old.  A refresh that began before the last change
+        of ours (`invalidate`) is not shared: who changes a domain then sees the change."""
+        if not force and self._clock.monotonic() - self._taken_at <= self._max_age:
+            return
+        flight = self._flight
+        if flight is None or flight[0] != self._age or flight[1].done():
+            task = asyncio.create_task(self._take(self._age), name="xend-list")
+            flight = self._flight = (self._age, task)
+        await asyncio.shield(flight[1])
+
+    def invalidate(self) -> None:
+        self._age += 1
+        self._taken_at = float("-inf")
+
+    async def _take(self, age: int) -> None:
+        asked = self._clock.monotonic()
+        infos = {info.domid: info for info in await self._hypervisor.list_domains()}
+        if any(info.cpupool not in self._pools for info in infos.values()):
+            self._pools.update(await self._hypervisor.cpupools())
+        strangers = [info for info in infos.values() if not self._is_known(info)]
+        await asyncio.gather(*(self._meet(info) for info in strangers))
+        if age != self._age and self._taken_at != float("-inf"):
+            return  # A younger list has been taken meanwhile.
+        self._infos = infos
+        if age == self._age:  # Else a domain may have been bound that this list is too old to have.
+            self._taken_at = asked
+            for domid in [domid for domid in self._known if domid not in infos]:
+                self.forget(domid)
+
+    def _is_known(self, info: DomainInfo) -> bool:
+        identity = self._known.get(info.domid)
+        return identity is not None and (identity.uuid == info.uuid or info.dying)
+
+    async def _meet(self, info: DomainInfo) -> None:
+        """A domain that was not there before: ours in the making, or a stranger's."""
+        config = self._building.get(info.uuid)
+        if config is not None:
+            self.bind(info.domid, config)
+            return
+        name, started = await self._naming.read(info.domid, info.uuid)
+        present = self._known.get(info.domid)
+        if present is not None and present.uuid == info.uuid:
+            return  # Bound meanwhile, with better knowledge than XenStore's.
+        origin = Origin.HOST if info.domid == DOM0 else Origin.FOREIGN
+        identity = Identity(info.domid, info.uuid, name, origin=origin, started=started)
+        self._admit(identity)
+
+    def _admit(self, identity: Identity) -> None:
+        before = self._known.get(identity.domid)
+        self._known[identity.domid] = identity
+        if before is None or before.uuid != identity.uuid:
+            self._naming.follow(identity)
+            self._changed("created", identity)
+
+    def _renamed(self, identity: Identity, name: str) -> None:
+        """The watch on a name fired: somebody (we, xl, libvirt) renamed that domain."""
+        if self._known.get(identity.domid) is not identity or identity.name == name:
+            return
+        identity.name = name
+        if identity.config is not None:
+            identity.config = identity.config.model_copy(update={"name": name})
+        self._changed("renamed", identity)
+
+    # -- What we know better -----------------------------------------------------------------------
+
+    def building(self, config: DomainConfig) -> None:
+        """From now on a domain with that uuid is shown under this name."""
+        self._building[str(config.uuid)] = config
+
+    def built(self, uuid: str) -> None:
+        self._building.pop(uuid, None)
+
+    def bind(self, domid: Domid, config: DomainConfig) -> None:
+        """A domain that we make has got its domid."""
+        identity = self._known.get(domid)
+        if identity is None or identity.uuid != str(config.uuid):
+            identity = Identity(domid, str(config.uuid), config.name)
+        identity.origin = Origin.XEND
+        identity.config = config
+        identity.name = config.name
+        self._admit(identity)
+        if domid not in self._infos:
+            self.invalidate()
+
+    def own(self, owned: OwnedDomain) -> None:
+        self.bind(owned.domid, owned.config)
+        self._known[owned.domid].owned = owned
+        self._known[owned.domid].started = owned.started
+        self._known[owned.domid].paused_by_admin = owned.paused_by_admin
+
+    def forget(self, domid: Domid) -> None:
+        """It is gone."""
+        identity = self._known.pop(domid, None)
+        self._infos.pop(domid, None)
+        if identity is not None:
+            self._naming.unfollow(identity)
+            self._changed("destroyed", identity)
+
+    def keep_visible(self, view: DomainView) -> None:
+        """While it is restarted a domain stays in every listing as it was last."""
+        self._kept[view.uuid] = view
+
+    def let_go(self, uuid: str) -> None:
+        self._kept.pop(uuid, None)
+
+    def identity(self, domid: Domid) -> Identity | None:
+        return self._known.get(domid)
+
+    def identities(self) -> Sequence[Identity]:
+        return [*self._known.values()]
+
+    # -- Views -------------------------------------------------------------------------------------
+
+    def views(self) -> list[DomainView]:
+        """The running by domid, then the halted by name; as of the last refresh."""
+        views = [
+            self._view(self._known[domid], info)
+            for domid, info in sorted(self._infos.items())
+            if domid in self._known
+        ]
+        present = {view.uuid for view in views}
+        views += [view for uuid, view in self._kept.items() if uuid not in present]
+        present |= self._kept.keys()
+        halted = [self._halted(each) for uuid, each in self.managed.items() if uuid not in present]
+        return views + sorted(halted, key=lambda view: view.name)
+
+    def _view(self, identity: Identity, info: DomainInfo) -> DomainView:
+        owned = identity.owned
+        return DomainView(
+            name=identity.name,
+            uuid=identity.uuid,
+            info=info,
+            config=identity.config,
+            origin=identity.origin,
+            managed=identity.uuid in self.managed,
+            paused_by_admin=identity.paused_by_admin,
+            started=identity.started,
+            restarts=owned.restarts if owned else 0,
+            pool=self._pools.get(info.cpupool, f"Pool-{info.cpupool}"),
+        )
+
+    @staticmethod
+    def _halted(managed: ManagedDomain) -> DomainView:
+        return DomainView(
+            name=managed.config.name,
+            uuid=str(managed.config.uuid),
+            info=None,
+            config=managed.config,
+            origin=Origin.XEND,
+            managed=True,
+            pool=managed.config.pool,
+            suspended=managed.checkpoint is not None,
+        )
+
+    def find(self, ref: str | int) -> DomainView:
+        """Running by name, managed by name, domid, running by uuid, managed by uuid; as of the
+        last refresh.  Raises DomainNotFound(ref)."""
+        views = self.views()
+        text = str(ref)
+        if isinstance(ref, str):
+            for view in views:
+                if view.name == ref:
+                    return view
+        if text.isascii() and text.isdigit():
+            for view in views:
+                if view.domid == int(text):
+                    return view
+        wanted = text.lower()
+        for view in views:
+            if view.uuid == wanted:
+                return view
+        raise DomainNotFound(ref)
+
+    def by_uuid(self, uuid: str) -> DomainView | None:
+        """That domain; of several with this uuid (a preserved one keeps it for a moment) ours."""
+        matches = [view for view in self.views() if view.uuid == uuid]
+        for view in matches:
+            if view.origin is Origin.XEND:
+                return view
+        return matches[0] if matches else None
+
+    async def learn_config(self, view: DomainView) -> DomainView:
+        """With its configuration, read from libxl if it is a stranger's."""
+        if view.config is not None or view.domid is None:
+            return view
+        identity = self._known.get(view.domid)
+        if identity is None or identity.uuid != view.uuid:
+            return view
+        if identity.config is None:
+            try:
+                identity.config = await self._hypervisor.config_of(view.domid)
+            except XendError as error:
+                log.info("no configuration of domain %d: %s", view.domid, error)
+        return replace(view, config=identity.config)
+
+    async def close(self) -> None:
+        if self._flight is not None and not self._flight[1].done():
+            self._flight[1].cancel()
+            await asyncio.wait([self._flight[1]])
+        await self._naming.close()
