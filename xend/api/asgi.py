@@ -1,0 +1,119 @@
+"""What an ASGI application of ours looks like, and the few things all of them need.
+
+Specification: https://asgi.readthedocs.io/en/latest/specs/www.html (http scope only).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, TypeAlias
+
+from xend.errors import XendError
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+
+
+class BodyTooLarge(XendError):
+    """Fields: `limit` in bytes."""
+
+    key = "http.body-too-large"
+    template = "The request's body is larger than {limit} bytes"
+
+
+class ClientGone(XendError):
+    """The client went away (or was too slow) before its request was complete."""
+
+    key = "http.client-gone"
+    template = "The client closed before its request was complete"
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first header called `name` (lower case)."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+def declared_length(scope: Scope) -> int | None:
+    """Content-Length; the HTTP parser has already refused what is no number."""
+    text = header(scope, b"content-length")
+    return int(text) if text is not None else None
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body, at most `limit` bytes: BodyTooLarge before a byte of a larger one is read,
+    when its length is declared.  ClientGone when it ends early."""
+    length = declared_length(scope)
+    if length is not None and length > limit:
+        raise BodyTooLarge(limit=limit)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise BodyTooLarge(limit=limit)
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def respond(
+    send: Send, status: int, body: bytes, content_type: bytes, headers: Headers = ()
+) -> None:
+    """A whole answer with its length: old clients do not know chunks."""
+    fields = [
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % len(body)),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+
+
+CLOSE = (b"connection", b"close")
+TEXT = b"text/plain; charset=utf-8"
+
+
+class BodyLimit:
+    """Wraps an application so that no body larger than `limit` bytes reaches it."""
+
+    def __init__(
+        self, app: App, limit: int, refuse: Callable[[Send, BodyTooLarge], Awaitable[None]]
+    ) -> None:
+        self._app = app
+        self._limit = limit
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = declared_length(scope)
+        if length is not None and length > self._limit:
+            await self._refuse(send, BodyTooLarge(limit=self._limit))
+            return
+        if length is not None:  # the HTTP parser lets no more than that through
+            await self._app(scope, receive, send)
+            return
+        await self._app(scope, self._counting(receive), send)
+
+    def _counting(self, receive: Receive) -> Receive:
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._limit:
+                raise BodyTooLarge(limit=self._limit)
+            return message
+
+        return counted

@@ -1,0 +1,171 @@
+"""HTTP as xend's clients speak it: uvicorn's h11 protocol with what old clients need.
+
+* They half-close: after the request comes shutdown(SHUT_WR), and then they wait for the answer.
+  uvicorn would drop such a connection; here it stays open until all that was asked is answered.
+* They speak HTTP/1.0 and do not know chunks: what the protocol says by itself has a length.
+* A request that does not arrive completely within REQUEST_SECONDS is answered 408.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http
+import logging
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from xend.api.asgi import TEXT, App
+from xend.api.peer import peer_of
+
+REQUEST_SECONDS = 60.0
+"""For a request to arrive, head and body, from its first byte on."""
+IDLE_SECONDS = 300
+"""For a kept connection between two requests."""
+GRACE_SECONDS = 5
+"""For requests under way when a listener is closed."""
+MAX_HEAD = 64 * 1024
+"""Bytes of request line and headers together."""
+
+log = logging.getLogger(__name__)
+
+
+class FaceProtocol(H11Protocol):
+    """One connection.  Puts `peer` (xend.api.peer.Peer or None) into the scope's state."""
+
+    request_seconds = REQUEST_SECONDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._half_closed = False
+        self._request_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        self.app_state = {**self.app_state, "peer": peer_of(sock) if sock is not None else None}
+
+    def data_received(self, data: bytes) -> None:
+        if self._request_timer is None and not self._answering():
+            self._request_timer = self.loop.call_later(self.request_seconds, self._too_slow)
+        super().data_received(data)
+        if self._answering() and not self.cycle.more_body:
+            self._stop_timer()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """True keeps the connection open for the answer (asyncio.Protocol.eof_received)."""
+        if self.scheme == "https":
+            return False  # TLS has no half-close in asyncio
+        self._half_closed = True
+        if self._answering():
+            if not self.cycle.more_body:
+                return True
+            self._refuse(400, "The request ended before its body was complete")
+        elif self.conn.trailing_data[0]:
+            self._refuse(400, "The request ended within its headers")
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._half_closed and not self._answering():
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, msg)
+
+    def _answering(self) -> bool:
+        cycle: Any = self.cycle  # uvicorn's annotation does not say that it begins as None
+        return cycle is not None and not cycle.response_complete
+
+    def _too_slow(self) -> None:
+        self._request_timer = None
+        self._refuse(408, f"The request did not arrive within {self.request_seconds:g} seconds")
+
+    def _stop_timer(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None
+
+    def _refuse(self, status: int, text: str) -> None:
+        """Answers without the application, which sees the client go away; then closes."""
+        self._stop_timer()
+        if self._answering():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = f"{text}\n".encode()
+            head = h11.Response(
+                status_code=status,
+                headers=[
+                    (b"content-type", TEXT),
+                    (b"content-length", b"%d" % len(body)),
+                    (b"connection", b"close"),
+                ],
+                reason=http.HTTPStatus(status).phrase.encode(),
+            )
+            for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+class FaceServer(uvicorn.Server):
+    """Serves one application on sockets that are already listening.
+
+    Unlike its base it leaves signals alone, and sleeps until it is stopped instead of waking ten
+    times a second: a management daemon should cost nothing while nobody asks.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        protocol: type[FaceProtocol] = FaceProtocol,
+        tls: ssl.SSLContext | None = None,
+        grace: int = GRACE_SECONDS,
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            headers=[("server", "xend")],
+            timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=grace,
+            h11_max_incomplete_event_size=MAX_HEAD,
+        )
+        config.load()
+        config.ssl = tls
+        super().__init__(config)
+        self._stopped = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)  # sets the default headers
+        await self._stopped.wait()
+
+    def stop(self) -> None:
+        """No new connections; `serve` returns when those under way are answered or cut off."""
+        self.should_exit = True
+        self._stopped.set()
+
+    async def serve(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        await super().serve(list(sockets or ()))
