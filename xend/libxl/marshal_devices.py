@@ -1,0 +1,160 @@
+"""Devices → libxl's JSON.  Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from xend.errors import ConfigError
+from xend.model.devices import Device, Disk, Pci, Vfb, Vif
+
+_RATE = re.compile(r"(\d+)([GMK]?)([bB])/s(?:@(\d+)([mu]?)s)?")
+_UNIT = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
+_DEFAULT_INTERVAL_US = 50_000
+"""xl.cfg(5): the time window of a rate that names none."""
+
+_QEMU_FORMATS = ("qcow", "qcow2", "vhd", "qed")
+_NIC_TYPES = {"ioemu": "vif_ioemu", "vif": "vif", "front": "vif", "netfront": "vif"}
+
+
+def disk(wanted: Disk) -> dict[str, Any]:
+    """A libxl_device_disk.
+
+    file:, tap:aio: and phy: are all format raw, and libxl picks phy and the block script (a loop
+    device for a file); formats that only QEMU reads get its backend, qdisk.
+    """
+    tree: dict[str, Any] = {
+        "vdev": wanted.vdev.removeprefix("/dev/"),
+        "format": wanted.format,
+        "readwrite": int(wanted.readwrite and wanted.device_type != "cdrom"),
+    }
+    if wanted.path:
+        tree["pdev_path"] = wanted.path
+    if wanted.qdisk or wanted.format in _QEMU_FORMATS:
+        tree["backend"] = "qdisk"
+    if wanted.device_type == "cdrom":
+        tree |= {"is_cdrom": 1, "removable": 1}
+    if wanted.script:
+        tree["script"] = wanted.script
+    return tree | _backend(wanted)
+
+
+def network(wanted: Vif, number: int | None = None) -> dict[str, Any]:
+    """A libxl_device_nic; `number` becomes its devid (None: libxl takes the next)."""
+    tree: dict[str, Any] = {} if number is None else {"devid": number}
+    texts = {
+        "mac": wanted.mac,
+        "bridge": wanted.bridge,
+        "script": wanted.script,
+        "ip": wanted.ip,
+        "ifname": wanted.vifname,
+        "model": wanted.model,
+        "nictype": _NIC_TYPES.get(wanted.type, ""),
+    }
+    tree |= {key: value for key, value in texts.items() if value}
+    if wanted.rate:
+        tree |= rate(wanted.rate)
+    return tree | _backend(wanted)
+
+
+def rate(text: str) -> dict[str, int]:
+    """`10Mb/s`, `250KB/s@20ms` (xl-network-configuration(5)); M is 1000², b bits, B bytes."""
+    match = _RATE.fullmatch(text)
+    if not match:
+        raise ConfigError(
+            f"rate: {text!r} is not a rate", field="rate", value=text, expected="10Mb/s@50ms"
+        )
+    amount, unit, what, interval, milli_or_micro = match.groups()
+    per_second = int(amount) * _UNIT[unit] // (8 if what == "b" else 1)
+    micro = _DEFAULT_INTERVAL_US
+    if interval:
+        micro = int(interval) * {"": 1_000_000, "m": 1000, "u": 1}[milli_or_micro]
+    if not per_second or not 0 < micro < 2**32:
+        raise ConfigError(f"rate: {text!r} is too small or its window too long", field="rate")
+    return {
+        "rate_bytes_per_interval": per_second * micro // 1_000_000,
+        "rate_interval_usecs": micro,
+    }
+
+
+def screen(wanted: Vfb, number: int | None = None) -> dict[str, Any]:
+    """A libxl_device_vfb."""
+    tree: dict[str, Any] = {} if number is None else {"devid": number}
+    return tree | screen_info(wanted) | _backend(wanted)
+
+
+def screen_info(wanted: Vfb) -> dict[str, Any]:
+    """The part that a vfb and the emulated card of an HVM guest share."""
+    if wanted.type == "sdl":
+        sdl = {"enable": "True", "opengl": "True" if wanted.opengl else "False"}
+        texts = {"display": wanted.display, "xauthority": wanted.xauthority}
+        sdl |= {key: value for key, value in texts.items() if value}
+        tree: dict[str, Any] = {"sdl": sdl, "vnc": {"enable": "False"}}
+    else:
+        vnc: dict[str, Any] = {"enable": "True"}
+        vnc["findunused"] = "True" if wanted.vncunused else "False"
+        if wanted.vnclisten:
+            vnc["listen"] = wanted.vnclisten
+        if wanted.vncdisplay:
+            vnc["display"] = wanted.vncdisplay
+        if wanted.vncpasswd:
+            vnc["passwd"] = wanted.vncpasswd
+        tree = {"vnc": vnc}
+    if wanted.keymap:
+        tree["keymap"] = wanted.keymap
+    return tree
+
+
+def passthrough(wanted: Pci) -> dict[str, Any]:
+    """A libxl_device_pci."""
+    tree: dict[str, Any] = {
+        "domain": wanted.domain,
+        "bus": wanted.bus,
+        "dev": wanted.slot,
+        "func": wanted.func,
+    }
+    if wanted.vslot is not None:
+        tree["vdevfn"] = wanted.vslot << 3
+    for name in ("msitranslate", "power_mgmt", "permissive"):
+        if name in wanted.options:
+            tree[name] = wanted.options[name] not in ("0", "no", "")
+    return tree
+
+
+def _backend(device: Device) -> dict[str, Any]:
+    if device.backend in ("", "0", "Domain-0"):
+        return {}
+    if device.backend.isdigit():
+        return {"backend_domid": int(device.backend)}
+    return {"backend_domname": device.backend}
+
+
+_DISK_NAME = re.compile(r"(xvd|sd|hd)([a-z]+)(\d*)")
+_IDE_MAJORS = (3, 22, 33, 34, 56, 57, 88, 89, 90, 91)
+
+
+def disk_number(vdev: str) -> int:
+    """The devid of a virtual disk by its name (Xen's misc/vbd-interface.txt), e.g. xvda → 51712.
+
+    Raises ConfigError for names that have no number.
+    """
+    if vdev.isdigit():
+        return int(vdev)
+    match = _DISK_NAME.fullmatch(vdev.removeprefix("/dev/"))
+    if not match:
+        raise ConfigError(f"vdev: {vdev!r} is not a disk name", field="dev", value=vdev)
+    family, letters, partition_text = match.groups()
+    disk_index = 0
+    for letter in letters:
+        disk_index = disk_index * 26 + ord(letter) - ord("a") + 1
+    disk_index -= 1
+    partition = int(partition_text or 0)
+    if family == "xvd":
+        if disk_index < 16 and partition < 16:
+            return 202 << 8 | disk_index << 4 | partition
+        return 1 << 28 | disk_index << 8 | partition
+    if family == "sd" and disk_index < 16 and partition < 16:
+        return 8 << 8 | disk_index << 4 | partition
+    if family == "hd" and disk_index < 2 * len(_IDE_MAJORS) and partition < 64:
+        return _IDE_MAJORS[disk_index // 2] << 8 | (disk_index & 1) << 6 | partition
+    raise ConfigError(f"vdev: there is no disk {vdev!r}", field="dev", value=vdev)

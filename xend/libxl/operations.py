@@ -1,0 +1,238 @@
+"""The long operations, as a worker process runs them.  Each leaves the host as it found it when
+it fails: libxl mostly sees to that, and what it leaves behind is removed or resumed here.
+
+Imported by worker processes: keep it light.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from xend.libxl import roundtrip, savefile
+from xend.libxl._xl import ffi, lib
+from xend.libxl.ctx import INVALID_DOMID, SHUTDOWN, Context, ProgressCallback, XlError
+
+_SUSPENDED = 2
+"""SHUTDOWN_suspend of xen/include/public/sched.h."""
+
+
+def create(context: Context, progress: ProgressCallback, config: str) -> int:
+    """Builds a domain and leaves it paused; its domid."""
+    seen = [0]
+
+    def note(domid: int, what: str, percent: int, done: int, total: int) -> None:
+        seen[0] = domid or seen[0]
+        progress(domid, what, percent, done, total)
+
+    domid = ffi.new("uint32_t *", INVALID_DOMID)
+    with context.config(config) as wanted, context.listening(note) as how:
+        rc = lib.libxl_domain_create_new(context.raw, wanted, domid, ffi.NULL, how)
+    return _built(context, "create", rc, domid[0], seen[0], config)
+
+
+def restore(
+    context: Context, progress: ProgressCallback, path: str, config: str | None = None
+) -> int:
+    """From a save file; `config` (JSON) instead of the one in the file.  Left paused."""
+    seen = [0]
+
+    def note(domid: int, what: str, percent: int, done: int, total: int) -> None:
+        seen[0] = domid or seen[0]
+        progress(domid, what, percent, done, total)
+
+    params = ffi.new("libxl_domain_restore_params *")
+    domid = ffi.new("uint32_t *", INVALID_DOMID)
+    with open(path, "rb", buffering=0) as stream:
+        saved, version = savefile.read(stream)
+        chosen = without_domid(saved) if config is None else config
+        lib.libxl_domain_restore_params_init(params)
+        params.stream_version = version
+        try:
+            with context.config(chosen) as wanted, context.listening(note) as how:
+                rc = lib.libxl_domain_create_restore(
+                    context.raw, wanted, domid, stream.fileno(), -1, params, ffi.NULL, how
+                )
+        finally:
+            lib.libxl_domain_restore_params_dispose(params)
+    return _built(context, "restore", rc, domid[0], seen[0], chosen)
+
+
+def _built(
+    context: Context, operation: str, rc: int, domid: int, seen: int, config: str
+) -> int:
+    """The new domid; or, after a failure, an error and no domain."""
+    if rc == 0:
+        context.check(operation, rc)
+        return int(domid)
+    error = XlError(operation, rc, context.take_log())
+    left = seen if domid == INVALID_DOMID else int(domid)
+    info = context.info(left) if left else None
+    wanted = json.loads(config)["c_info"].get("uuid", "").replace("-", "").lower()
+    if info and info[-1].hex() == wanted:
+        lib.libxl_domain_destroy(context.raw, left, ffi.NULL)
+        context.take_log()
+    raise error
+
+
+def without_domid(config: str) -> str:
+    """A saved configuration names the domid that the domain had: it must not ask for it."""
+    tree = json.loads(config)
+    tree.get("c_info", {}).pop("domid", None)
+    return json.dumps(tree)
+
+
+def destroy(context: Context, progress: ProgressCallback, domid: int) -> None:
+    context.check("destroy", lib.libxl_domain_destroy(context.raw, domid, ffi.NULL))
+
+
+def save(
+    context: Context,
+    progress: ProgressCallback,
+    domid: int,
+    path: str,
+    partial: str,
+    checkpoint: bool,
+) -> None:
+    """Writes `partial`, then renames it to `path`.  On failure the domain runs on."""
+    head = savefile.pack(without_domid(context.retrieve_config(domid)))
+    try:
+        fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            _write(fd, head)
+            _suspend(context, progress, domid, fd)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(partial, path)
+        _sync_folder(path)
+    except BaseException:
+        _wake(context, domid)
+        if os.path.exists(partial):
+            os.unlink(partial)
+        raise
+    if checkpoint:
+        resume(context, progress, domid)
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _suspend(context: Context, progress: ProgressCallback, domid: int, fd: int) -> None:
+    def note(_: int, what: str, percent: int, done: int, total: int) -> None:
+        written = os.lseek(fd, 0, os.SEEK_CUR)
+        progress(domid, what, percent, written, total)
+
+    with context.listening(note):
+        rc = lib.libxl_domain_suspend(context.raw, domid, fd, 0, ffi.NULL)
+        context.check("save", rc)
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _wake(context: Context, domid: int) -> None:
+    """After a failed save: if the guest is suspended already, it goes on."""
+    info = context.info(domid)
+    if info and info[1] & SHUTDOWN and info[2] == _SUSPENDED:
+        lib.libxl_domain_resume(context.raw, domid, 1, ffi.NULL)
+        context.take_log()
+
+
+def resume(context: Context, progress: ProgressCallback, domid: int) -> None:
+    context.check("resume", lib.libxl_domain_resume(context.raw, domid, 1, ffi.NULL))
+
+
+def dump_core(context: Context, progress: ProgressCallback, domid: int, path: str) -> None:
+    name = path.encode("utf-8", "surrogateescape")
+    rc = lib.libxl_domain_core_dump(context.raw, domid, name, ffi.NULL)
+    context.check("dump core", rc)
+
+
+DEVICE_TYPES = {"vbd": "disk", "vif": "nic", "vfb": "vfb", "vkbd": "vkb", "pci": "pci"}
+
+
+def attach(
+    context: Context, progress: ProgressCallback, domid: int, device_class: str, device: str
+) -> str:
+    """Hot-plugs a device; its JSON with what libxl filled in."""
+    kind = DEVICE_TYPES[device_class]
+    with_device = _Device(kind)
+    try:
+        rc = with_device.call("from_json", context.raw, with_device.struct, device.encode())
+        context.check(f"attach {kind}", rc)
+        back = with_device.json(context)
+        roundtrip.check(json.loads(device), json.loads(back))
+        rc = with_device.call("add", context.raw, domid, with_device.struct, ffi.NULL)
+        context.check(f"attach {kind}", rc)
+        return with_device.json(context)
+    finally:
+        with_device.dispose()
+
+
+def detach(
+    context: Context,
+    progress: ProgressCallback,
+    domid: int,
+    device_class: str,
+    devid: int,
+    force: bool,
+    device: str = "{}",
+) -> None:
+    """`device` (JSON) says which one for classes without a number (pci)."""
+    kind = DEVICE_TYPES[device_class]
+    which = _Device(kind)
+    try:
+        if kind == "disk":
+            number = str(devid).encode()
+            rc = lib.libxl_vdev_to_device_disk(context.raw, domid, number, which.struct)
+        elif kind == "nic":
+            rc = lib.libxl_devid_to_device_nic(context.raw, domid, devid, which.struct)
+        else:
+            rc = which.call("from_json", context.raw, which.struct, device.encode())
+        context.check(f"find {kind}", rc)
+        verb = "destroy" if force else "remove"
+        rc = which.call(verb, context.raw, domid, which.struct, ffi.NULL)
+        context.check(f"detach {kind}", rc)
+    finally:
+        which.dispose()
+
+
+class _Device:
+    """One libxl_device_KIND and its family of functions."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.struct = ffi.new(f"libxl_device_{kind} *")
+        self.call("init", self.struct)
+
+    def call(self, verb: str, *args: Any) -> Any:
+        return getattr(lib, f"libxl_device_{self.kind}_{verb}")(*args)
+
+    def json(self, context: Context) -> str:
+        return context.owned_text(self.call("to_json", context.raw, self.struct))
+
+    def dispose(self) -> None:
+        self.call("dispose", self.struct)
+
+
+TABLE: dict[str, Callable[..., Any]] = {
+    "attach": attach,
+    "create": create,
+    "destroy": destroy,
+    "detach": detach,
+    "dump_core": dump_core,
+    "restore": restore,
+    "resume": resume,
+    "save": save,
+}
