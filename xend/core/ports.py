@@ -248,9 +248,18 @@ class XenStore(XenStoreWriter, Protocol):
         XenStoreConflict after `tries`.  An exception in `body` aborts and goes out."""
 
     async def watch(self, path: str) -> XenStoreWatch:
-        """`path` may be @introduceDomain or @releaseDomain."""
+        """`path` may be @introduceDomain or @releaseDomain.  The path itself is reported at once.
+
+        A path that waits to be taken is not queued again; when too many wait, the watched path
+        takes their place and means: look at everything under it."""
 
     def watching(self, path: str) -> AbstractAsyncContextManager[XenStoreWatch]: ...
+
+    async def get_domain_path(self, domid: int) -> str:
+        """/local/domain/N, whether or not there is such a domain."""
+
+    async def is_domain_introduced(self, domid: int) -> bool:
+        """Whether xenstored talks to the domain: it was introduced and is not gone."""
 
 
 # -- Managed domains on disk -----------------------------------------------------------------------
