@@ -1,0 +1,458 @@
+"""The methods that values of a domain file have: Python 2's, and none that reach further."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cmp_to_key
+from typing import Final, TypeAlias
+
+from xend.config.xmformat import braces
+from xend.config.xmlex import Unicode
+from xend.config.xmlimits import Meter
+from xend.config.xmvalues import (
+    Dict,
+    Items,
+    Set,
+    compare,
+    equal,
+    is_true,
+    iterate,
+    key_of,
+    throw,
+    type_name,
+)
+
+Arguments: TypeAlias = list[object]
+Keywords: TypeAlias = dict[str, object]
+
+
+class Machine:
+    """What a method needs of the evaluator: to call functions of the file, and the meter."""
+
+    meter: Meter
+
+    def call(self, function: object, arguments: Arguments, keywords: Keywords) -> object:
+        raise NotImplementedError
+
+
+Method: TypeAlias = Callable[[Machine, object, Arguments, Keywords], object]
+
+_PLAIN_STRING_METHODS: Final = frozenset(
+    (
+        *("capitalize", "count", "endswith", "find", "index", "isalnum", "isalpha", "isdigit"),
+        *("islower", "isspace", "istitle", "isupper", "lower", "lstrip", "partition", "rfind"),
+        *("rindex", "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith"),
+        *("strip", "swapcase", "title", "upper"),
+    )
+)
+"""Their results are never larger than what they are given."""
+
+
+def method(value: object, name: str) -> Method | None:
+    """The method of that name, or None if a value of this type has none."""
+    if isinstance(value, str):
+        if name in _PLAIN_STRING_METHODS:
+            return lambda machine, text, given, _: _plain_string(str(name), text, given, machine)
+        return _STRING.get(name)
+    for kind, table in _TABLES:
+        if isinstance(value, kind):
+            return table.get(name)
+    return None
+
+
+def _native(value: object, is_unicode: bool) -> object:
+    """An argument of a string method: bytes for a str, so that only ASCII counts as letters."""
+    if isinstance(value, str):
+        return str(value) if is_unicode else value.encode("latin-1")
+    if isinstance(value, tuple):
+        return tuple([_native(item, is_unicode) for item in value])
+    if value is None or isinstance(value, int):
+        return value
+    raise TypeError(f"expected a character buffer object, not {type_name(value)}")
+
+
+def _value(result: object) -> object:
+    """What a native method gave, as a value of the file."""
+    if isinstance(result, bytes):
+        return result.decode("latin-1")
+    if isinstance(result, str):
+        return Unicode(result)
+    if isinstance(result, (list, tuple)):
+        return type(result)([_value(item) for item in result])
+    return result
+
+
+def _plain_string(name: str, text: object, given: Arguments, machine: Machine) -> object:
+    is_unicode = isinstance(text, Unicode) or any(isinstance(arg, Unicode) for arg in given)
+    if given and isinstance(given[0], int) and name not in ("splitlines",):
+        raise TypeError("expected a character buffer object")
+    machine.meter.grow(len(str(text)))
+    owner = _native(text, is_unicode)
+    native = getattr(owner, name)
+    return _value(native(*[_native(arg, is_unicode) for arg in given]))
+
+
+def _text_argument(given: Arguments, index: int) -> str:
+    value = given[index] if index < len(given) else None
+    if not isinstance(value, str):
+        raise TypeError(f"expected a character buffer object, not {type_name(value)}")
+    return value
+
+
+def _number_argument(given: Arguments, index: int, default: int | None = None) -> int:
+    value = given[index] if index < len(given) else default
+    if not isinstance(value, int):
+        raise TypeError("an integer is required")
+    return int(value)
+
+
+def _like_text(result: str, *parts: object) -> str:
+    return Unicode(result) if any(isinstance(part, Unicode) for part in parts) else result
+
+
+def _join(machine: Machine, text: object, given: Arguments, _: Keywords) -> object:
+    glue = str(text)
+    parts: list[str] = []
+    items = list(iterate(given[0]))
+    for index, item in enumerate(items):
+        if not isinstance(item, str):
+            raise TypeError(f"sequence item {index}: expected string, {type_name(item)} found")
+        parts.append(str(item))
+    machine.meter.grow(sum(map(len, parts)) + len(glue) * len(parts))
+    return _like_text(glue.join(parts), text, *items)
+
+
+def _replace(machine: Machine, text: object, given: Arguments, _: Keywords) -> object:
+    subject, old, new = str(text), _text_argument(given, 0), _text_argument(given, 1)
+    count = _number_argument(given, 2, -1)
+    machine.meter.grow(len(subject) + (subject.count(old) + 1) * len(new))
+    return _like_text(subject.replace(old, new, count), text, old, new)
+
+
+def _pad(name: str) -> Method:
+    def padded(machine: Machine, text: object, given: Arguments, _: Keywords) -> object:
+        width = _number_argument(given, 0)
+        machine.meter.grow(max(width, len(str(text))))
+        fill = [_text_argument(given, 1)] if len(given) > 1 else []
+        return _like_text(getattr(str(text), name)(width, *fill), text)
+
+    return padded
+
+
+def _expandtabs(machine: Machine, text: object, given: Arguments, _: Keywords) -> object:
+    size = _number_argument(given, 0, 8)
+    machine.meter.grow(len(str(text)) + str(text).count("\t") * max(0, size))
+    return _like_text(str(text).expandtabs(size), text)
+
+
+def _translate(machine: Machine, text: object, given: Arguments, _: Keywords) -> object:
+    table = given[0]
+    drop = _text_argument(given, 1) if len(given) > 1 else ""
+    if table is not None and (not isinstance(table, str) or len(table) != 256):
+        throw("ValueError", "translation table must be 256 characters long")
+    machine.meter.grow(len(str(text)))
+    kept = [char for char in str(text) if char not in drop]
+    return "".join(kept if table is None else [str(table)[ord(char) & 0xFF] for char in kept])
+
+
+def _decode(machine: Machine, text: object, given: Arguments, _: Keywords) -> object:
+    encoding = _text_argument(given, 0) if given else "ascii"
+    machine.meter.grow(len(str(text)))
+    if encoding.lower().replace("_", "-") not in _ENCODINGS:
+        throw("LookupError", f"unknown encoding: {encoding}")
+    return Unicode(str(text).encode("latin-1").decode(encoding))
+
+
+def _encode(machine: Machine, text: object, given: Arguments, _: Keywords) -> object:
+    encoding = _text_argument(given, 0) if given else "ascii"
+    machine.meter.grow(4 * len(str(text)))
+    if encoding.lower().replace("_", "-") not in _ENCODINGS:
+        throw("LookupError", f"unknown encoding: {encoding}")
+    return str(text).encode(encoding).decode("latin-1")
+
+
+_ENCODINGS: Final = frozenset(
+    ("ascii", "us-ascii", "utf-8", "utf8", "latin-1", "latin1", "iso-8859-1", "iso-8859-15")
+)
+
+
+def _format(machine: Machine, text: object, given: Arguments, keywords: Keywords) -> object:
+    return braces(str(text) if type(text) is str else Unicode(text), given, keywords, machine.meter)
+
+
+_STRING: Final[dict[str, Method]] = {
+    "join": _join,
+    "replace": _replace,
+    "center": _pad("center"),
+    "ljust": _pad("ljust"),
+    "rjust": _pad("rjust"),
+    "zfill": _pad("zfill"),
+    "expandtabs": _expandtabs,
+    "translate": _translate,
+    "decode": _decode,
+    "encode": _encode,
+    "format": _format,
+}
+
+
+def sort_values(items: list[object], machine: Machine, given: Arguments, named: Keywords) -> None:
+    """`list.sort(cmp, key, reverse)`, in place."""
+    comparison = given[0] if given else named.get("cmp")
+    key = given[1] if len(given) > 1 else named.get("key")
+    reverse = is_true(given[2] if len(given) > 2 else named.get("reverse", False))
+    machine.meter.spend(len(items))
+
+    def order(a: tuple[object, object], b: tuple[object, object]) -> int:
+        machine.meter.spend(1)
+        if comparison is None:
+            return compare(a[0], b[0])
+        result = machine.call(comparison, [a[0], b[0]], {})
+        return int(result) if isinstance(result, int) else throw("TypeError", "an integer")
+
+    keyed = [(item if key is None else machine.call(key, [item], {}), item) for item in items]
+    keyed.sort(key=cmp_to_key(order), reverse=reverse)
+    items[:] = [item for _, item in keyed]
+
+
+def _as_list(value: object) -> list[object]:
+    assert isinstance(value, list)
+    return value
+
+
+def _append(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    if len(given) != 1:
+        raise TypeError(f"append() takes exactly one argument ({len(given)} given)")
+    machine.meter.grow(1)
+    _as_list(value).append(given[0])
+    return None
+
+
+def _extend(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    added = list(iterate(given[0]))
+    machine.meter.grow(len(added))
+    _as_list(value).extend(added)
+    return None
+
+
+def _insert(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    machine.meter.grow(1)
+    _as_list(value).insert(_number_argument(given, 0), given[1])
+    return None
+
+
+def _pop_item(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    items = _as_list(value)
+    if not items:
+        throw("IndexError", "pop from empty list")
+    return items.pop(_number_argument(given, 0, -1))
+
+
+def _index_of(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    for index, item in enumerate(iterate(value)):
+        if equal(item, given[0]):
+            return index
+    kind = "list" if isinstance(value, list) else "tuple"
+    return throw("ValueError", f"{kind}.index(x): x not in {kind}")
+
+
+def _count_of(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    return sum([equal(item, given[0]) for item in iterate(value)])
+
+
+def _remove_item(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    items = _as_list(value)
+    for index, item in enumerate(items):
+        if equal(item, given[0]):
+            del items[index]
+            return None
+    return throw("ValueError", "list.remove(x): x not in list")
+
+
+def _reverse(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    _as_list(value).reverse()
+    return None
+
+
+def _sort(machine: Machine, value: object, given: Arguments, named: Keywords) -> object:
+    sort_values(_as_list(value), machine, given, named)
+    return None
+
+
+_LIST: Final[dict[str, Method]] = {
+    "append": _append,
+    "extend": _extend,
+    "insert": _insert,
+    "pop": _pop_item,
+    "index": _index_of,
+    "count": _count_of,
+    "remove": _remove_item,
+    "reverse": _reverse,
+    "sort": _sort,
+}
+_TUPLE: Final[dict[str, Method]] = {"index": _index_of, "count": _count_of}
+
+
+def _as_dict(value: object) -> Dict:
+    assert isinstance(value, Dict)
+    return value
+
+
+def _get(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    return _as_dict(value).get(key_of(given[0]), given[1] if len(given) > 1 else None)
+
+
+def _has_key(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    return key_of(given[0]) in _as_dict(value)
+
+
+def _keys(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    return list(_as_dict(value).ordered())
+
+
+def _values(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    mapping = _as_dict(value)
+    return [mapping[key] for key in mapping.ordered()]
+
+
+def _items(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    mapping = _as_dict(value)
+    return [(key, mapping[key]) for key in mapping.ordered()]
+
+
+def _iterator(of: Method) -> Method:
+    def made(machine: Machine, value: object, given: Arguments, named: Keywords) -> object:
+        return Items(iterate(of(machine, value, given, named)), "dictionary-iterator")
+
+    return made
+
+
+def _setdefault(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    mapping, key = _as_dict(value), key_of(given[0])
+    if key not in mapping:
+        mapping[key] = given[1] if len(given) > 1 else None
+    return mapping[key]
+
+
+def _pop_key(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    mapping, key = _as_dict(value), key_of(given[0])
+    if key not in mapping:
+        if len(given) > 1:
+            return given[1]
+        throw("KeyError", key)
+    found = mapping[key]
+    del mapping[key]
+    return found
+
+
+def fill_dict(target: Dict, given: Arguments, named: Keywords) -> None:
+    """What `dict(…)` and `dict.update` do with their arguments."""
+    if given:
+        source = given[0]
+        if isinstance(source, Dict):
+            target.absorb(source)
+        else:
+            for pair in iterate(source):
+                key, item = list(iterate(pair))
+                target[key_of(key)] = item
+    if named:
+        extra = Dict()
+        for name, item in named.items():
+            extra[name] = item
+        target.absorb(extra)
+
+
+def _update(machine: Machine, value: object, given: Arguments, named: Keywords) -> object:
+    target = _as_dict(value)
+    fill_dict(target, given, named)
+    machine.meter.grow(len(target))
+    return None
+
+
+def _copy(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    machine.meter.grow(len(_as_dict(value)))
+    copied = Dict()
+    copied.absorb(_as_dict(value))
+    return copied
+
+
+def _clear(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    mapping = _as_dict(value)
+    for key in list(mapping):
+        del mapping[key]
+    return None
+
+
+_DICT: Final[dict[str, Method]] = {
+    "get": _get,
+    "has_key": _has_key,
+    "keys": _keys,
+    "values": _values,
+    "items": _items,
+    "iterkeys": _iterator(_keys),
+    "itervalues": _iterator(_values),
+    "iteritems": _iterator(_items),
+    "setdefault": _setdefault,
+    "pop": _pop_key,
+    "update": _update,
+    "copy": _copy,
+    "clear": _clear,
+}
+
+
+def _as_set(value: object) -> Set:
+    assert isinstance(value, Set)
+    return value
+
+
+def _set_add(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    machine.meter.grow(1)
+    _as_set(value).keys[key_of(given[0])] = True
+    return None
+
+
+def _set_discard(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    keys = _as_set(value).keys
+    if key_of(given[0]) in keys:
+        del keys[key_of(given[0])]
+    return None
+
+
+def _set_remove(machine: Machine, value: object, given: Arguments, named: Keywords) -> object:
+    if given[0] not in _as_set(value):
+        throw("KeyError", given[0])
+    return _set_discard(machine, value, given, named)
+
+
+def _set_union(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    return Set([*_as_set(value).ordered(), *iterate(given[0])])
+
+
+def _set_update(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    for item in list(iterate(given[0])):
+        _set_add(machine, value, [item], {})
+    return None
+
+
+_SET: Final[dict[str, Method]] = {
+    "add": _set_add,
+    "discard": _set_discard,
+    "remove": _set_remove,
+    "union": _set_union,
+    "update": _set_update,
+}
+
+
+def _next(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:
+    assert isinstance(value, Items)
+    for item in value.source:
+        return item
+    return throw("StopIteration")
+
+
+_TABLES: Final[tuple[tuple[type, dict[str, Method]], ...]] = (
+    (list, _LIST),
+    (tuple, _TUPLE),
+    (Dict, _DICT),
+    (Set, _SET),
+    (Items, {"next": _next}),
+)

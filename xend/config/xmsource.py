@@ -1,0 +1,142 @@
+"""The text of a domain file: read with care, decoded as Python 2 did."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import stat
+from typing import Final, NoReturn
+
+from xend.config.xmlex import SourceError
+from xend.config.xmlimits import Refused
+from xend.config.xmvalues import throw
+from xend.errors import ConfigError
+
+MAX_FILE: Final = 1 << 20
+"""Bytes of a domain file; real ones have some kilobytes."""
+
+_CODING: Final = re.compile(r"[^\n]*?#[^\n]*?coding[:=][ \t]*([-\w.]+)")
+_KNOWN: Final = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "ascii": "ascii",
+    "us-ascii": "ascii",
+    "latin-1": "latin-1",
+    "latin1": "latin-1",
+    "iso-8859-1": "latin-1",
+    "iso-8859-15": "iso-8859-15",
+    "cp1252": "cp1252",
+    "windows-1252": "cp1252",
+}
+
+
+class Source:
+    """One text to run: Latin-1 characters that stand for its bytes."""
+
+    __slots__ = ("encoding", "name", "text")
+
+    def __init__(self, name: str, text: str, encoding: str) -> None:
+        self.name = name
+        self.text = text
+        self.encoding = encoding
+
+    @staticmethod
+    def of_text(text: str, name: str) -> Source:
+        """A text that `exec` or `eval` is given."""
+        return Source(name, text.replace("\r\n", "\n").replace("\r", "\n"), "utf-8")
+
+    @staticmethod
+    def of_file(name: str, cwd: str) -> Source:
+        """A program file; `name` as the domain file or the command gives it."""
+        data = Source.read(name, cwd)
+        if b"\0" in data:
+            raise ConfigError(
+                f"{name} is not text: it has a NUL byte",
+                file=name,
+                line=data.count(b"\n", 0, data.index(b"\0")) + 1,
+                expected="a domain file",
+            )
+        encoding = "utf-8"
+        if data.startswith(b"\xef\xbb\xbf"):
+            data = data[3:]
+        else:
+            encoding = _declared_encoding(name, data)
+        _check_encoding(name, data, encoding)
+        text = data.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
+        return Source(name, text, encoding)
+
+    @staticmethod
+    def read(name: str, cwd: str) -> bytes:
+        """The bytes of a regular file of bearable size; a fifo or device could block for ever."""
+        native = os.fsdecode(name.encode("latin-1", "surrogateescape"))
+        path = posixpath.join(cwd, native)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            throw("IOError", error.errno, os.strerror(error.errno or 0), name)
+        with open(descriptor, "rb") as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            if stat.S_ISDIR(mode):
+                throw("IOError", 21, "Is a directory", name)
+            if not stat.S_ISREG(mode):
+                raise Refused(f"reading {name}, which is not a regular file", "a file")
+            data = opened.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise ConfigError(
+                f"{name} is too large: at most {MAX_FILE} bytes are read",
+                file=name,
+                expected=f"at most {MAX_FILE} bytes",
+            )
+        return data
+
+    def fail(self, error: SourceError) -> NoReturn:
+        """The original's words for a syntax error, with the place in the fields."""
+        lines = self.text.split("\n")
+        number = min(error.line, len(lines))
+        line = lines[number - 1] if lines else ""
+        ending = "\n" if number < len(lines) else ""
+        raise ConfigError(
+            f"Errors were found at line {error.line} while processing {self.name}:\n"
+            f"\t{line.encode('latin-1').decode('utf-8', 'replace')}{ending}",
+            file=self.name,
+            line=error.line,
+            column=error.column,
+            value=line.strip(),
+            reason=error.reason,
+        )
+
+
+def _declared_encoding(name: str, data: bytes) -> str:
+    """The encoding that a comment in the first two lines declares."""
+    for number, line in enumerate(data.split(b"\n", 2)[:2]):
+        match = _CODING.match(line.decode("latin-1"))
+        if match:
+            found = _KNOWN.get(match.group(1).lower().replace("_", "-"))
+            if found is None:
+                raise ConfigError(
+                    f"{name} declares the unknown encoding {match.group(1)}",
+                    file=name,
+                    line=number + 1,
+                    value=match.group(1),
+                    expected=", ".join(sorted(_KNOWN)),
+                )
+            return found
+    return "utf-8"
+
+
+def _check_encoding(name: str, data: bytes, encoding: str) -> None:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line_start = data.rfind(b"\n", 0, error.start) + 1
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{name}:{line}: the byte 0x{data[error.start]:02x} is not {encoding}",
+            file=name,
+            line=line,
+            column=error.start - line_start + 1,
+            value=f"\\x{data[error.start]:02x}",
+            expected=f"{encoding}, or another encoding declared in the first line: "
+            "# -*- coding: latin-1 -*-",
+        ) from None
