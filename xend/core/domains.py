@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
-from uuid import UUID
 
 from xend.core.building import Building
 from xend.core.clock import SystemClock
@@ -24,13 +23,13 @@ from xend.core.managed import Managed
 from xend.core.memory import MemoryBroker
 from xend.core.policies import Policies
 from xend.core.ports import (
+    BrokenEntry,
     Clock,
     DeviceClass,
     HostFiles,
     Hypervisor,
     Journal,
     Repository,
-    ShutdownRequest,
     XenStore,
 )
 from xend.core.reconcile import Reconciliation
@@ -88,19 +87,17 @@ class DomainService:
         )
         self._snapshot = snapshot
         building = Building(context)
-        verbs = Verbs(context)
-        saving = Saving(context, building)
-        self._policies = Policies(context, self.jobs, self.events, building)
-        self._reconciliation = Reconciliation(context, self._policies)
+        saving = Saving(context, building.applier)
+        self._policies = Policies(context, self.jobs, self.events, building, saving)
+        self._reconciliation = Reconciliation(context, building, self._policies, self.jobs)
         self._bodies = (
             building.bodies
-            | verbs.bodies
+            | Verbs(context, building.applier).bodies
             | saving.bodies
             | Tuning(context).bodies
             | Managed(context, building).bodies
             | Hotplug(context).bodies
         )
-        self._started = False
 
     # -- Life ------------------------------------------------------------------------------------
 
@@ -111,7 +108,6 @@ class DomainService:
         await self.jobs.start()
         await self._reconciliation.run()
         await self._policies.start()
-        self._started = True
         for view in self._snapshot.views():
             wanted = view.config.on_xend_start if view.config else HostAction.IGNORE
             if wanted is HostAction.START and view.power_state is PowerState.HALTED:
@@ -124,6 +120,11 @@ class DomainService:
         await self.jobs.close(self._context.settings.close_grace)
         await self._snapshot.close()
         self.events.close()
+
+    @property
+    def broken(self) -> Sequence[BrokenEntry]:
+        """Managed domains on disk that could not be read: named, skipped, never deleted."""
+        return self._reconciliation.broken
 
     # -- Reads -----------------------------------------------------------------------------------
 
@@ -148,7 +149,7 @@ class DomainService:
         return await self._snapshot.learn_config(view)
 
     async def devices(self, ref: str | int, device_class: str) -> Sequence[DeviceView]:
-        """Attached devices from XenStore, by devid; class vbd covers tap and tap2.  None when
+        """Attached devices from XenStore, by devid; class vbd covers tap and tap2.  Nothing when
         the domain is halted (its configuration has them)."""
         view = await self.lookup(ref)
         if view.domid is None:
@@ -423,14 +424,3 @@ class DomainService:
     async def adopt(self, ref: str | int, *, caller: Caller = XEND_ITSELF) -> DomainView:
         """Takes a stranger's domain over: from now on its policies are ours to apply."""
         return cast(DomainView, await self._do("adopt", ref, caller))
-
-
-def request_of(text: str) -> ShutdownRequest:
-    """Raises InvalidArgument with the original's text."""
-    if text not in ("poweroff", "reboot", "suspend", "halt", "crash"):
-        raise InvalidArgument(f"Invalid reason: {text}", argument="reason", value=text)
-    return cast(ShutdownRequest, text)
-
-
-def uuid_of(view: DomainView) -> UUID:
-    return UUID(view.uuid)

@@ -1,0 +1,200 @@
+"""Verbs that make a domain run: create, start, reset, restore, resume; and the restart that a
+policy asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from xend.core.context import Body, Context, require_started
+from xend.core.jobs import Job
+from xend.core.plan import plan_create, plan_restart, plan_restore
+from xend.core.ports import ManagedDomain
+from xend.core.reservations import check_unique_devices, complete
+from xend.core.steps import Applier
+from xend.core.validate import check_host
+from xend.core.views import DomainView
+from xend.errors import ConfigError, DomainNotFound, DomainStateError, OperationFailed
+from xend.model.domain import DomainConfig
+from xend.model.status import Origin, PowerState
+from xend.model.units import DOM0, Domid
+
+log = logging.getLogger("xend.building")
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """What a restart hands on to the next incarnation."""
+
+    config: DomainConfig
+    old: Domid | None
+    """None: it is gone, or is kept under another name."""
+    managed: bool
+    restarts: int
+    quick: int
+    paused: bool = False
+
+
+class Building:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.applier = Applier(context)
+
+    @property
+    def bodies(self) -> dict[str, Body]:
+        return {
+            "create": self.create,
+            "start": self.start,
+            "reset": self.reset,
+            "restore": self.restore,
+            "resume": self.resume,
+        }
+
+    async def create(self, job: Job, config: DomainConfig, *, paused: bool = False) -> DomainView:
+        managed = str(config.uuid) in self._context.snapshot.managed
+        config = await self._checked(config)
+        plan = plan_create(
+            config,
+            paused=paused,
+            managed=managed,
+            timeout=self._context.settings.build_timeout,
+        )
+        return await self._view(await self.applier.apply(plan, job), config)
+
+    async def start(self, job: Job, ref: str | int, *, paused: bool = True) -> DomainView:
+        view = await self._context.current(job, ref)
+        if view.domid is not None or view.suspended or view.config is None:
+            raise DomainStateError(
+                "Domain is already running" if view.domid is not None else "Domain is suspended",
+                domain=str(ref),
+                state=view.power_state.name.lower(),
+                verb="start",
+                possible=("resume",) if view.suspended else (),
+            )
+        return await self.create(job, view.config, paused=paused)
+
+    async def reset(self, job: Job, ref: str | int) -> DomainView:
+        view, domid = await self._context.running(job, ref, "reset")
+        require_started(
+            ref, view, "reset", PowerState.RUNNING, PowerState.PAUSED, PowerState.CRASHED
+        )
+        view = await self._context.snapshot.learn_config(view)
+        if view.config is None:
+            raise OperationFailed(
+                f"The configuration of domain '{ref}' cannot be read, so it cannot be made anew",
+                stage="config",
+            )
+        quick = 0  # Asked for by a person, so no loop.
+        successor = Successor(view.config, domid, view.managed, view.restarts, quick)
+        return await self.restart(job, view, successor)
+
+    async def restart(self, job: Job, view: DomainView, successor: Successor) -> DomainView:
+        """Ends the old incarnation and builds the new one from `successor.config`.
+
+        Readers go on seeing the old one until the new one has its domid.  When the new one cannot
+        be built the domain is gone (halted, if it is managed) and the error goes out.
+        """
+        context = self._context
+        context.snapshot.keep_visible(view)
+        plan = plan_restart(
+            successor.config,
+            successor.old,
+            managed=successor.managed,
+            restarts=successor.restarts,
+            quick=successor.quick,
+            paused=successor.paused,
+            timeout=context.settings.build_timeout,
+            destroy_timeout=context.settings.destroy_timeout,
+        )
+        try:
+            return await self._view(await self.applier.apply(plan, job), successor.config)
+        except BaseException:
+            if not job.abandoned and view.domid is not None:
+                await context.journal.drop_owned(view.uuid, view.domid)
+            raise
+        finally:
+            context.snapshot.let_go(view.uuid)
+
+    async def restore(self, job: Job, *, path: Path, paused: bool = False) -> DomainView:
+        reason = await self._context.files.reason_unreadable(path)
+        if reason:
+            raise OperationFailed(f"can't read guest state file {path}: {reason}", stage="open")
+        config = await self._context.hypervisor.saved_config(path)
+        job.uuid, job.name = str(config.uuid), config.name
+        managed = job.uuid in self._context.snapshot.managed
+        return await self._restored(job, config, path, paused, managed, remove=False)
+
+    async def resume(self, job: Job, ref: str | int, *, paused: bool = False) -> DomainView:
+        """A managed domain from its checkpoint, which is then removed."""
+        view = await self._context.current(job, ref)
+        if view.domid == DOM0:
+            raise DomainStateError(f"Cannot resume privileged domain {ref}", domain=str(ref))
+        if view.domid is not None or not view.managed:
+            raise DomainStateError(
+                "Cannot resume domain that is not suspended.",
+                domain=str(ref),
+                state=view.power_state.name.lower(),
+                verb="resume",
+            )
+        managed = self._context.snapshot.managed[view.uuid]
+        if managed.checkpoint is None:
+            raise DomainStateError("Domain was not suspended by Xend", domain=str(ref))
+        done = await self._restored(
+            job, managed.config, managed.checkpoint, paused, managed=True, remove=True
+        )
+        self._context.snapshot.managed[view.uuid] = ManagedDomain(managed.config)
+        return replace(done, suspended=False)
+
+    async def _restored(
+        self,
+        job: Job,
+        config: DomainConfig,
+        path: Path,
+        paused: bool,
+        managed: bool,
+        *,
+        remove: bool,
+    ) -> DomainView:
+        plan = plan_restore(
+            config,
+            path,
+            paused=paused,
+            managed=managed,
+            remove_source=remove,
+            timeout=self._context.settings.build_timeout,
+        )
+        return await self._view(await self.applier.apply(plan, job), config)
+
+    async def _checked(self, config: DomainConfig) -> DomainConfig:
+        """Complete, and without a mistake that can be seen from here."""
+        snapshot, files = self._context.snapshot, self._context.files
+        check_unique_devices(config)
+        await snapshot.refresh()
+        views = snapshot.views()
+        # The cheap refusals first: a name that is taken must not wait for a slow disk.
+        self._context.reserved.check_name(config.name, str(config.uuid), views, creating=True)
+        if config.pool != "Pool-0":
+            pools = await self._context.hypervisor.cpupools()
+            if config.pool not in pools.values():
+                raise ConfigError(f"unknown pool {config.pool}", field="pool", value=config.pool)
+        await check_host(config, files)
+        if any(vif.mac for vif in config.vifs):
+            # Strangers' MACs count too; what they are is read once per stranger.
+            strangers = [view for view in views if view.origin is Origin.FOREIGN]
+            await asyncio.gather(*(snapshot.learn_config(view) for view in strangers))
+        return complete(config, self._context.reserved.taken_macs(snapshot.views()))
+
+    async def _view(self, domid: Domid | None, config: DomainConfig) -> DomainView:
+        """What has been built, as readers see it."""
+        snapshot = self._context.snapshot
+        await snapshot.refresh()
+        for view in snapshot.views():
+            if view.domid == domid:
+                return view
+        # It has ended already, e.g. a kernel that panics at once with on_crash = destroy.
+        view_now = snapshot.by_uuid(str(config.uuid))
+        if view_now is None:
+            raise DomainNotFound(config.name)
+        return view_now

@@ -1,0 +1,45 @@
+"""A change of a domain's configuration goes wherever that configuration is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from xend.core.context import Context
+from xend.core.ports import ManagedDomain
+from xend.core.views import DomainView
+from xend.errors import InvalidArgument
+from xend.model.domain import DomainConfig
+
+
+async def change_config(context: Context, view: DomainView, **updates: Any) -> None:
+    """To the journal if it runs and is ours, to the repository if it is managed; of a stranger
+    nothing is kept but what the next read brings.  Raises InvalidArgument."""
+    identity = context.snapshot.identity(view.domid) if view.domid is not None else None
+    if identity is not None and identity.owned is not None:
+        config = _updated(identity.owned.config, updates)
+        identity.owned = replace(identity.owned, config=config)
+        identity.config = config
+        identity.name = config.name
+        await context.journal.put_owned(identity.owned)
+    elif identity is not None:
+        identity.config = None
+    managed = context.snapshot.managed.get(view.uuid)
+    if managed is not None:
+        config = _updated(managed.config, updates)
+        await context.repository.save(config)
+        context.snapshot.managed[view.uuid] = ManagedDomain(config, managed.checkpoint)
+
+
+def _updated(config: DomainConfig, updates: dict[str, Any]) -> DomainConfig:
+    """Validated again, which `model_copy` alone does not do.  Raises InvalidArgument."""
+    try:
+        return DomainConfig.model_validate(dict(config) | updates)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "configuration"
+        raise InvalidArgument(
+            str(first["msg"]).removeprefix("Value error, "), argument=field, value=first["input"]
+        ) from error

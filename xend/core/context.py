@@ -1,0 +1,110 @@
+"""What the operations share: the ports, and the two tables that exist once per host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from xend.core.jobs import Job
+from xend.core.memory import MemoryBroker
+from xend.core.plan import IntentKind
+from xend.core.ports import (
+    Clock,
+    HostFiles,
+    Hypervisor,
+    Journal,
+    OwnedDomain,
+    Repository,
+    XenStore,
+)
+from xend.core.reservations import Reservations
+from xend.core.snapshot import Snapshot
+from xend.core.views import DomainView, ServiceSettings
+from xend.errors import DomainNotFound, DomainStateError
+from xend.model.status import PowerState
+from xend.model.units import DOM0, Domid
+
+Body = Callable[..., Awaitable[Any]]
+"""A verb: called with the job, then the ref or configuration, then its arguments by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    hypervisor: Hypervisor
+    store: XenStore
+    repository: Repository
+    journal: Journal
+    clock: Clock
+    files: HostFiles
+    settings: ServiceSettings
+    snapshot: Snapshot
+    memory: MemoryBroker
+    reserved: Reservations = field(default_factory=Reservations)
+
+    async def current(self, job: Job, ref: str | int) -> DomainView:
+        """The job's domain as it is now that its turn has come; DomainNotFound(ref)."""
+        await self.snapshot.refresh()
+        if job.domid is not None:
+            for view in self.snapshot.views():
+                if view.domid == job.domid and view.uuid == job.uuid:
+                    return view
+        view_now = self.snapshot.by_uuid(job.uuid)
+        if view_now is None:
+            raise DomainNotFound(ref)
+        return view_now
+
+    async def running(self, job: Job, ref: str | int, verb: str) -> tuple[DomainView, Domid]:
+        """The same, if it is a guest with a domid.
+
+        `verb` completes "Cannot … privileged domain X", the original's refusal for Domain-0.
+        """
+        view = await self.current(job, ref)
+        if view.domid == DOM0:
+            raise DomainStateError(
+                f"Cannot {verb} privileged domain {ref}", domain=str(ref), state="dom0", verb=verb
+            )
+        if view.domid is None:
+            raise not_started(ref, view, verb)
+        return view, view.domid
+
+    @asynccontextmanager
+    async def intent(
+        self, job: Job, kind: IntentKind, uuid: str, data: dict[str, Any]
+    ) -> AsyncIterator[OpenIntent]:
+        """Around a change: on disk before it begins, settled when it has ended, well or not.
+        Only when xend goes down in the middle does it stay open, for the next start."""
+        begun = await self.journal.begin(kind, uuid, data)
+        intent = OpenIntent(begun.id)
+        try:
+            yield intent
+        except (Exception, asyncio.CancelledError):
+            if not job.abandoned:
+                await self.journal.end(begun.id)
+            raise
+        await self.journal.settle(begun.id, put=intent.put, drop=intent.drop)
+
+
+@dataclass(slots=True)
+class OpenIntent:
+    id: int
+    put: list[OwnedDomain] = field(default_factory=list)
+    drop: list[tuple[str, Domid]] = field(default_factory=list)
+    """What changes hands in the transaction that ends the intent."""
+
+
+def not_started(ref: str | int, view: DomainView, verb: str) -> DomainStateError:
+    return DomainStateError(
+        f"Domain '{ref}' is not started",
+        domain=str(ref),
+        state=view.power_state.name.lower(),
+        verb=verb,
+    )
+
+
+def require_started(ref: str | int, view: DomainView, verb: str, *states: PowerState) -> None:
+    """Raises "Domain 'X' is not started", the original's text for every wrong state."""
+    if view.power_state not in states:
+        raise not_started(ref, view, verb)

@@ -1,0 +1,169 @@
+"""Devices that come and go while a domain runs (or in the configuration of one that does not)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from xend.core.changes import change_config
+from xend.core.context import Body, Context
+from xend.core.devices import read_devices
+from xend.core.jobs import Job
+from xend.core.ports import DeviceClass
+from xend.core.reservations import random_mac
+from xend.core.validate import check_device
+from xend.core.views import DomainView
+from xend.errors import ConflictError, InvalidArgument
+from xend.model.devices import Device, Disk, Pci, Vfb, Vif, Vkbd
+from xend.model.domain import DomainConfig
+from xend.model.status import DeviceView
+
+_FIELDS: Mapping[str, str] = {
+    "vbd": "disks",
+    "vif": "vifs",
+    "vfb": "vfbs",
+    "vkbd": "vkbds",
+    "pci": "pcis",
+}
+_TYPES: Mapping[str, type[Device]] = {
+    "vbd": Disk,
+    "vif": Vif,
+    "vfb": Vfb,
+    "vkbd": Vkbd,
+    "pci": Pci,
+}
+
+
+class Hotplug:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def bodies(self) -> dict[str, Body]:
+        return {"attach": self.attach, "detach": self.detach}
+
+    async def attach(
+        self, job: Job, ref: str | int, *, device_class: DeviceClass, device: Device
+    ) -> Mapping[str, str]:
+        view = await self._context.snapshot.learn_config(await self._context.current(job, ref))
+        if not isinstance(device, _TYPES[device_class]):
+            raise InvalidArgument(
+                f"Not a device of class {device_class}", argument="device", value=device_class
+            )
+        device = self._prepared(view, device)
+        await check_device(device, self._context.files)
+        devices = _of(view.config, device_class)
+        self._check_free(view, device, devices)
+        found: Mapping[str, str] = {}
+        if view.domid is not None:
+            found = await self._context.hypervisor.attach_device(view.domid, device_class, device)
+        await change_config(self._context, view, **{_FIELDS[device_class]: (*devices, device)})
+        return found
+
+    def _prepared(self, view: DomainView, device: Device) -> Device:
+        if isinstance(device, Vif) and not device.mac:
+            taken = self._context.reserved.taken_macs(self._context.snapshot.views())
+            return device.model_copy(update={"mac": random_mac(taken)})
+        return device
+
+    def _check_free(self, view: DomainView, device: Device, devices: tuple[Device, ...]) -> None:
+        if isinstance(device, Disk):
+            for other in devices:
+                if isinstance(other, Disk) and other.vdev == device.vdev:
+                    raise ConflictError(
+                        f"Device {device.vdev} (vbd) is already connected.",
+                        what="device",
+                        value=device.vdev,
+                        domain=view.name,
+                    )
+        elif isinstance(device, Vif):
+            taken = self._context.reserved.taken_macs(self._context.snapshot.views())
+            own = {other.mac for other in devices if isinstance(other, Vif)}
+            if device.mac in taken | own:
+                raise ConflictError(
+                    what="mac", value=device.mac, domain=self._owner_of(device.mac) or view.name
+                )
+
+    def _owner_of(self, mac: str) -> str | None:
+        for view in self._context.snapshot.views():
+            if view.config and any(vif.mac == mac for vif in view.config.vifs):
+                return view.name
+        return None
+
+    async def detach(
+        self,
+        job: Job,
+        ref: str | int,
+        *,
+        device_class: DeviceClass,
+        device: str | int,
+        force: bool = False,
+    ) -> None:
+        view = await self._context.snapshot.learn_config(await self._context.current(job, ref))
+        devices = _of(view.config, device_class)
+        if view.domid is None:
+            at = _position(devices, device)
+            if at is None:
+                raise InvalidArgument(
+                    f"Device {device} is not defined", argument="device", value=device
+                )
+        else:
+            attached = await read_devices(self._context.store, view.domid, device_class)
+            found = _attached(attached, device)
+            if found is None:
+                raise InvalidArgument(
+                    f"Device {device} not connected", argument="device", value=device
+                )
+            await self._context.hypervisor.detach_device(
+                view.domid, device_class, found.devid, force=force
+            )
+            at = _configured(devices, found, attached)
+        if at is not None:
+            left = (*devices[:at], *devices[at + 1 :])
+            await change_config(self._context, view, **{_FIELDS[device_class]: left})
+
+
+def _of(config: DomainConfig | None, device_class: str) -> tuple[Device, ...]:
+    if device_class not in _FIELDS:
+        raise InvalidArgument(
+            f"Unknown device type: {device_class}", argument="class", value=device_class
+        )
+    if config is None:
+        return ()
+    devices: Any = getattr(config, _FIELDS[device_class])
+    return cast("tuple[Device, ...]", devices)
+
+
+def _position(devices: tuple[Device, ...], wanted: str | int) -> int | None:
+    """In a configuration: a disk by its name, anything by its place."""
+    for at, device in enumerate(devices):
+        if isinstance(device, Disk) and device.vdev == wanted:
+            return at
+    text = str(wanted)
+    if text.isascii() and text.isdigit() and int(text) < len(devices):
+        return int(text)
+    return None
+
+
+def _attached(views: list[DeviceView], wanted: str | int) -> DeviceView | None:
+    text = str(wanted).removeprefix("/dev/")
+    for view in views:
+        if str(view.devid) == text or view.backend.get("dev") == text:
+            return view
+        if view.backend.get("mac", view.frontend.get("mac", "")) == text.lower() != "":
+            return view
+    return None
+
+
+def _configured(
+    devices: tuple[Device, ...], found: DeviceView, attached: list[DeviceView]
+) -> int | None:
+    """Where in the configuration the attached device is: by its name, its MAC, or its place."""
+    for at, device in enumerate(devices):
+        if isinstance(device, Disk) and device.vdev == found.backend.get("dev"):
+            return at
+        if isinstance(device, Vif) and device.mac and device.mac == found.backend.get("mac"):
+            return at
+    if len(devices) == len(attached):
+        return [view.devid for view in attached].index(found.devid)
+    return None

@@ -1,0 +1,141 @@
+"""The one memory broker: free memory is promised once.
+
+A create reserves what it needs before it begins and gives the reservation back when it is built
+(the memory is then the domain's) or has failed.  While it is being built, what its domain has
+already got is counted once, not twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xend.core.ports import Clock, Hypervisor
+from xend.core.snapshot import Snapshot
+from xend.core.views import ServiceSettings
+from xend.errors import ResourceError
+from xend.model.status import DomainInfo, HostInfo
+from xend.model.units import DOM0, KiB
+
+log = logging.getLogger("xend.memory")
+
+POLL_SECONDS = 0.1
+"""Scrubbing and ballooning send no event."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Supply:
+    """One look at the host, KiB."""
+
+    free: int
+    """Not promised to anybody."""
+    coming: int
+    """Being scrubbed, or held by domains that are dying: free in a moment."""
+    dom0: int
+
+
+class MemoryBroker:
+    def __init__(
+        self,
+        hypervisor: Hypervisor,
+        snapshot: Snapshot,
+        clock: Clock,
+        settings: ServiceSettings,
+    ) -> None:
+        self._hypervisor = hypervisor
+        self._snapshot = snapshot
+        self._clock = clock
+        self._settings = settings
+        self._promised: dict[str, KiB] = {}
+        self._turn = asyncio.Lock()
+
+    @property
+    def promised(self) -> dict[str, KiB]:
+        """uuid → KiB, for whoever wants to see them."""
+        return dict(self._promised)
+
+    async def reserve(self, uuid: str, needed: KiB) -> None:
+        """Waits a little for memory that is on its way, shrinks dom0 if that is allowed, or raises
+        ResourceError(needed, available) in the original's words."""
+        deadline = self._clock.monotonic() + self._settings.memory_wait
+        async with self._turn:
+            while True:
+                supply = await self._look()
+                if supply.free >= needed:
+                    self._promised[uuid] = needed
+                    return
+                self._check_possible(needed, supply)
+                if self._clock.monotonic() >= deadline:
+                    raise self._refusal(needed, supply)
+                if supply.free + supply.coming < needed:
+                    await self._shrink_dom0(needed, supply)
+                await self._clock.sleep(POLL_SECONDS)
+
+    def release(self, uuid: str) -> None:
+        self._promised.pop(uuid, None)
+
+    async def available(self) -> KiB:
+        """Free and not promised."""
+        return KiB((await self._look()).free)
+
+    async def _look(self) -> _Supply:
+        # First the domains, then the host: what a build gets in between makes `free` smaller and
+        # never larger, so a promise is at worst too careful.
+        infos = await self._hypervisor.list_domains()
+        host = await self._hypervisor.host()
+        return self._supply(infos, host)
+
+    def _supply(self, infos: Sequence[DomainInfo], host: HostInfo) -> _Supply:
+        built: dict[str, int] = {}
+        dying = 0
+        dom0 = 0
+        for info in infos:
+            if info.domid == DOM0:
+                dom0 = info.memory
+            elif info.dying:
+                dying += info.memory
+            else:
+                built[info.uuid] = built.get(info.uuid, 0) + info.memory + info.outstanding
+        outstanding = sum(
+            max(0, needed - built.get(uuid, 0)) for uuid, needed in self._promised.items()
+        )
+        return _Supply(
+            free=max(0, host.free_memory - outstanding),
+            coming=host.scrub_memory + dying,
+            dom0=dom0,
+        )
+
+    def _check_possible(self, needed: KiB, supply: _Supply) -> None:
+        most = supply.free + supply.coming
+        if self._settings.dom0_ballooning:
+            most += max(0, supply.dom0 - self._settings.dom0_min_mem)
+        if most < needed:
+            raise self._refusal(needed, supply)
+
+    def _refusal(self, needed: KiB, supply: _Supply) -> ResourceError:
+        have = supply.free + supply.coming
+        minimum = self._settings.dom0_min_mem
+        if not self._settings.dom0_ballooning:
+            text = (
+                "Not enough free memory and enable-dom0-ballooning is False, so I cannot release "
+                f"any more.  I need {needed} KiB but only have {supply.free}."
+            )
+        elif supply.dom0 - minimum + have < needed:
+            left = max(0, supply.dom0 - minimum) + have
+            text = (
+                f"I need {needed} KiB, but dom0_min_mem is {minimum} and shrinking to "
+                f"{minimum} KiB would leave only {left} KiB free."
+            )
+            have = left
+        else:
+            text = "Not enough memory is available, and dom0 cannot be shrunk any further"
+        return ResourceError(text, what="memory", needed=int(needed), available=int(have))
+
+    async def _shrink_dom0(self, needed: KiB, supply: _Supply) -> None:
+        missing = needed - supply.free - supply.coming
+        target = max(supply.dom0 - missing, self._settings.dom0_min_mem)
+        if target < supply.dom0:
+            log.info("Balloon: setting dom0 target to %d MiB.", target // 1024)
+            await self._hypervisor.set_memory_target(DOM0, KiB(target))

@@ -1,0 +1,190 @@
+"""Plans: what is to be done, as values.  Pure, so that they are tested without Xen.
+
+`xend.core.steps` applies them, pushing an undo for each step, and unwinds in reverse when one
+fails.  The journal's intent comes before the first side effect and ends after the last one, so a
+plan that is cut off by a crash is finished or undone at the next start (`xend.core.reconcile`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from xend.model.domain import DomainConfig
+from xend.model.units import Domid, KiB
+
+IntentKind = Literal[
+    "create",
+    "restore",
+    "restart",
+    "rename-restart",
+    "save",
+    "destroy",
+    "rename",
+    "attach",
+    "detach",
+    "dump",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveIdentity:
+    """Its name, uuid and MACs are nobody else's until the plan has ended."""
+
+    config: DomainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveMemory:
+    """Of free memory; `needed` None: ask the hypervisor what this would take."""
+
+    config: DomainConfig
+    needed: KiB | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The intent is on disk before anything else happens."""
+
+    kind: IntentKind
+    uuid: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EndOld:
+    """The old incarnation goes; from here on the plan can only go forward."""
+
+    domid: Domid
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """From its kernel, or from a saved image.  Undone by destroying whatever has its uuid."""
+
+    config: DomainConfig
+    source: Path | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """On disk: its policies are ours."""
+
+    config: DomainConfig
+    managed: bool
+    restarts: int = 0
+    quick: int = 0
+    replaces: Domid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unpause:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFile:
+    """A saved image that has become a domain."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """The intent ends."""
+
+
+Step = (
+    ReserveIdentity | ReserveMemory | Begin | EndOld | Build | Own | Unpause | RemoveFile | Settle
+)
+Plan = tuple[Step, ...]
+
+
+def plan_create(
+    config: DomainConfig,
+    *,
+    paused: bool,
+    managed: bool,
+    timeout: float,
+    needed: KiB | None = None,
+) -> Plan:
+    """A boot loader has no time limit: its menu may wait for a person at the console."""
+    begin = Begin("create", str(config.uuid), {"paused": paused, "name": config.name})
+    build = Build(config, timeout=None if config.bootloader else timeout)
+    plan: tuple[Step, ...] = (
+        ReserveIdentity(config),
+        ReserveMemory(config, needed),
+        begin,
+        build,
+        Own(config, managed),
+    )
+    return plan + (() if paused else (Unpause(),)) + (Settle(),)
+
+
+def plan_restart(
+    config: DomainConfig,
+    old: Domid | None,
+    *,
+    managed: bool,
+    restarts: int,
+    quick: int,
+    paused: bool,
+    timeout: float,
+    destroy_timeout: float,
+) -> Plan:
+    """The same name and uuid under a new domid; its boot loader runs again.
+
+    The memory of the old one is free before the new one's is reserved.  `old` None: it is gone
+    already, or has been renamed to be kept.
+    """
+    data = {
+        "name": config.name,
+        "config": config.model_dump(mode="json"),
+        "old": old,
+        "managed": managed,
+        "restarts": restarts,
+        "quick": quick,
+        "paused": paused,
+    }
+    plan: tuple[Step, ...] = (Begin("restart", str(config.uuid), data),)
+    if old is not None:
+        plan += (EndOld(old, destroy_timeout),)
+    plan += (
+        ReserveIdentity(config),
+        ReserveMemory(config),
+        Build(config, timeout=None if config.bootloader else timeout),
+        Own(config, managed, restarts=restarts, quick=quick, replaces=old),
+    )
+    return plan + (() if paused else (Unpause(),)) + (Settle(),)
+
+
+def plan_restore(
+    config: DomainConfig,
+    source: Path,
+    *,
+    paused: bool,
+    managed: bool,
+    remove_source: bool,
+    timeout: float,
+) -> Plan:
+    """`remove_source`: a managed domain's checkpoint, which must not be restored twice.  It goes
+    before the guest runs: from then on its disks are no longer those of the image."""
+    data = {
+        "paused": paused,
+        "name": config.name,
+        "source": str(source),
+        "remove": remove_source,
+    }
+    plan: tuple[Step, ...] = (
+        ReserveIdentity(config),
+        ReserveMemory(config),
+        Begin("restore", str(config.uuid), data),
+        Build(config, source, timeout),
+        Own(config, managed),
+    )
+    if remove_source:
+        plan += (RemoveFile(source),)
+    return plan + (() if paused else (Unpause(),)) + (Settle(),)

@@ -1,0 +1,275 @@
+"""At the start: what did a former run leave behind?
+
+The journal says what was begun and what is ours; the hypervisor says what there is.  Whatever was
+cut off is finished or undone.  Each rule can itself be cut off and run again.  Nothing is ever
+destroyed that the journal does not say is ours: a domain that `xl` is just building looks exactly
+like a half-made one of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from xend.core.building import Building, Successor
+from xend.core.changes import change_config
+from xend.core.context import Context
+from xend.core.jobs import Job, JobRunner
+from xend.core.policies import Policies
+from xend.core.ports import BrokenEntry, Intent, ManagedDomain, OwnedDomain
+from xend.core.steps import is_half_made
+from xend.core.views import XEND_ITSELF, DomainView
+from xend.errors import XendError
+from xend.model.domain import DomainConfig
+from xend.model.status import DomainInfo, Origin, ShutdownReason
+from xend.model.units import Domid
+
+log = logging.getLogger("xend.reconcile")
+
+
+class Reconciliation:
+    def __init__(
+        self,
+        context: Context,
+        building: Building,
+        policies: Policies,
+        jobs: JobRunner,
+    ) -> None:
+        self._context = context
+        self._applier = building.applier
+        self._building = building
+        self._policies = policies
+        self._jobs = jobs
+        self._owned: dict[str, OwnedDomain] = {}
+        self._infos: dict[Domid, DomainInfo] = {}
+        self.broken: list[BrokenEntry] = []
+        """Managed domains that could not be read."""
+        self._rules: dict[str, Callable[[Intent], Awaitable[bool]]] = {
+            "save": self._save,
+            "create": self._create,
+            "restore": self._create,
+            "restart": self._restart,
+            "rename-restart": self._rename_restart,
+            "destroy": self._destroy,
+            "rename": self._rename,
+            "dump": self._dump,
+        }
+
+    async def run(self) -> None:
+        await self._look()
+        intents = await self._context.journal.open_intents()
+        # Saves first: they decide whether a managed domain has a checkpoint.  Then the newest
+        # first: a restart within a rename-restart is settled before what it is part of.
+        ordered = sorted(intents, key=lambda intent: (intent.kind != "save", -intent.id))
+        for intent in [intent for intent in ordered if intent.kind == "save"]:
+            await self._settle(intent)
+        await self._load_managed()
+        await self._adopt()
+        for intent in [intent for intent in ordered if intent.kind != "save"]:
+            await self._settle(intent)
+        await self._drop_the_gone()
+
+    async def _look(self) -> None:
+        self._context.snapshot.invalidate()
+        self._infos = {
+            info.domid: info
+            for info in await self._context.hypervisor.list_domains()
+            if not info.dying
+        }
+        self._owned = {}
+        for owned in await self._context.journal.owned():
+            if self._is_alive(owned.uuid, owned.domid):
+                self._owned[owned.uuid] = owned
+
+    def _is_alive(self, uuid: str, domid: Domid | None) -> bool:
+        info = self._infos.get(domid) if domid is not None else None
+        return info is not None and info.uuid == uuid
+
+    async def _load_managed(self) -> None:
+        managed, self.broken = await self._context.repository.load()
+        for entry in self.broken:
+            log.error("managed domain %s is left alone: %s", entry.path, entry.reason)
+        self._context.snapshot.managed.clear()
+        for each in managed:
+            self._context.snapshot.managed[str(each.config.uuid)] = each
+
+    async def _adopt(self) -> None:
+        """Running domains of ours are ours again; they notice nothing."""
+        await self._look()
+        for owned in self._owned.values():
+            self._context.snapshot.own(owned)
+        await self._context.snapshot.refresh(force=True)
+        if self._owned:
+            log.info("adopted %d running domains", len(self._owned))
+
+    async def _drop_the_gone(self) -> None:
+        await self._look()
+        for owned in await self._context.journal.owned():
+            if not self._is_alive(owned.uuid, owned.domid):
+                log.info("domain %s (%d) ended while xend was down", owned.uuid, owned.domid)
+                await self._context.journal.drop_owned(owned.uuid, owned.domid)
+
+    async def _settle(self, intent: Intent) -> None:
+        rule = self._rules.get(intent.kind)
+        if rule is None:
+            log.error("an intent of unknown kind '%s' is left open", intent.kind)
+            return
+        log.warning("a %s of %s was cut off", intent.kind, intent.data.get("name", intent.uuid))
+        try:
+            if await rule(intent):
+                await self._context.journal.end(intent.id)
+        except (XendError, KeyError, ValueError) as error:
+            # It stays open; one that cannot be settled must not keep the others from it.
+            log.error("a %s that was cut off could not be settled: %s", intent.kind, error)
+
+    # -- One rule per kind: True when the intent is settled ---------------------------------------
+
+    async def _create(self, intent: Intent) -> bool:
+        """Also of a restore.  With ownership on disk it was done but for the unpause."""
+        await self._look()
+        owned = self._owned.get(intent.uuid)
+        if owned is not None:
+            if intent.data.get("remove"):
+                await self._context.files.remove(Path(intent.data["source"]))
+                self._forget_checkpoint(intent.uuid)
+            if not intent.data.get("paused", False):
+                await self._context.hypervisor.unpause(owned.domid)
+            return True
+        await self._remove_half_made(intent)
+        return True
+
+    def _forget_checkpoint(self, uuid: str) -> None:
+        managed = self._context.snapshot.managed.get(uuid)
+        if managed is not None:
+            self._context.snapshot.managed[uuid] = ManagedDomain(managed.config)
+
+    async def _remove_half_made(self, intent: Intent, keep: Domid | None = None) -> None:
+        for info in self._infos.values():
+            if info.domid != keep and is_half_made(info, intent.uuid, intent.domid):
+                log.warning("removing the half-made domain %d of %s", info.domid, intent.uuid)
+                await self._applier.end_domain(info.domid, self._context.settings.destroy_timeout)
+
+    async def _restart(self, intent: Intent) -> bool:
+        """Forward only: the guest was promised to come back."""
+        await self._look()
+        data = intent.data
+        old = data.get("old")
+        owned = self._owned.get(intent.uuid)
+        if owned is not None and owned.domid != old:
+            if not data.get("paused", False):
+                await self._context.hypervisor.unpause(owned.domid)
+            return True
+        await self._remove_half_made(intent, keep=old)
+        successor = Successor(
+            DomainConfig.model_validate(data["config"]),
+            Domid(old) if old is not None and self._is_alive(intent.uuid, old) else None,
+            bool(data["managed"]),
+            int(data["restarts"]),
+            int(data["quick"]),
+            bool(data["paused"]),
+        )
+        self._resume_restart(intent, successor)
+        return False
+
+    def _resume_restart(self, intent: Intent, successor: Successor) -> None:
+        """As a job, since a build takes its time.  The old intent ends after the new plan, so
+        there is no moment at which neither is on disk."""
+        view = self._context.snapshot.by_uuid(intent.uuid) or _halted(successor.config)
+
+        async def body(job: Job) -> None:
+            try:
+                await self._building.restart(job, view, successor)
+            except (Exception, asyncio.CancelledError):
+                if not job.abandoned:
+                    await self._context.journal.end(intent.id)
+                raise
+            await self._context.journal.end(intent.id)
+
+        self._jobs.submit(
+            "restart", body, uuid=intent.uuid, name=successor.config.name, caller=XEND_ITSELF
+        )
+
+    async def _rename_restart(self, intent: Intent) -> bool:
+        await self._look()
+        data = intent.data
+        domid = Domid(data["owned"]["domid"])
+        successor = self._owned.get(intent.uuid)
+        if successor is not None and successor.domid != domid:
+            return True
+        if any(job.uuid == intent.uuid and not job.done for job in self._jobs.list()):
+            return True  # The restart within it was cut off, too, and is under way again.
+        config = DomainConfig.model_validate(data["config"])
+        restarts, managed = int(data["owned"]["restarts"]), bool(data["owned"]["managed"])
+        if successor is not None:
+            await self._policies.set_aside(successor, data["name"], UUID(data["uuid"]))
+        else:
+            await self._keep_ours(domid, config, data)
+        self._resume_restart(
+            intent, Successor(config, None, managed, restarts + 1, int(data["quick"]))
+        )
+        return False
+
+    async def _keep_ours(self, domid: Domid, config: DomainConfig, data: Any) -> None:
+        """Cut off between the hypervisor's renaming and the journal's."""
+        if data["uuid"] in self._owned or not self._is_alive(data["uuid"], domid):
+            return
+        aside = config.model_copy(update={"name": data["name"], "uuid": UUID(data["uuid"])})
+        kept = OwnedDomain(
+            data["uuid"], domid, aside, started=self._context.clock.time(), preserved=True
+        )
+        await self._context.journal.put_owned(kept)
+        self._context.snapshot.own(kept)
+
+    async def _save(self, intent: Intent) -> bool:
+        await self._look()
+        data = intent.data
+        domid = Domid(data["domid"])
+        partial, path = Path(data["partial"]), Path(data["path"])
+        info = self._infos.get(domid) if self._is_alive(intent.uuid, domid) else None
+        if not data["written"]:
+            if info and info.shutdown and info.shutdown_reason is ShutdownReason.SUSPEND:
+                await self._context.hypervisor.resume(domid)
+            if partial != path:
+                await self._context.files.remove(partial)
+            return True
+        if partial != path and await self._context.files.exists(partial):
+            await self._context.files.rename(partial, path)
+        if info is not None and not data["checkpoint"]:
+            await self._applier.end_domain(domid, self._context.settings.destroy_timeout)
+        return True
+
+    async def _destroy(self, intent: Intent) -> bool:
+        await self._look()
+        domid = Domid(intent.data["domid"])
+        if self._is_alive(intent.uuid, domid):
+            await self._applier.end_domain(domid, self._context.settings.destroy_timeout)
+        return True
+
+    async def _rename(self, intent: Intent) -> bool:
+        """Forward: the new name, everywhere."""
+        await self._look()
+        new, domid = str(intent.data["new"]), intent.data.get("domid")
+        view = self._context.snapshot.by_uuid(intent.uuid)
+        if view is None:
+            return True
+        if domid is not None and self._is_alive(intent.uuid, domid):
+            name = await self._context.store.read_or(f"/local/domain/{domid}/name")
+            if name != new:
+                await self._context.hypervisor.rename(Domid(domid), name or view.name, new)
+        await change_config(self._context, view, name=new)
+        return True
+
+    async def _dump(self, intent: Intent) -> bool:
+        await self._look()
+        domid = Domid(intent.data["domid"])
+        if intent.data["paused"] and self._is_alive(intent.uuid, domid):
+            await self._context.hypervisor.unpause(domid)
+        return True
+
+
+def _halted(config: DomainConfig) -> DomainView:
+    return DomainView(config.name, str(config.uuid), None, config, Origin.XEND)

@@ -1,0 +1,163 @@
+"""Names, uuids and MACs of domains that are being made.
+
+Checking and reserving happen without an `await` between them, so two creates cannot both win.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from uuid import uuid4
+
+from xend.core.views import DomainView
+from xend.errors import ConfigError, ConflictError
+from xend.model.devices import Device, Vif
+from xend.model.domain import DomainConfig
+from xend.model.units import DOM0
+
+
+class Reservations:
+    def __init__(self) -> None:
+        self._held: dict[str, DomainConfig] = {}
+        self._names: dict[str, str] = {}
+
+    @contextmanager
+    def name(self, name: str, uuid: str) -> Iterator[None]:
+        """Nobody else's while a rename is under way; check it first."""
+        self._names[name] = uuid
+        try:
+            yield
+        finally:
+            del self._names[name]
+
+    def hold(self, config: DomainConfig, views: Sequence[DomainView]) -> None:
+        """Raises ConflictError, and then holds nothing."""
+        uuid = str(config.uuid)
+        held = self._held.get(uuid)
+        if held is not None:
+            raise ConflictError(
+                f"Domain '{config.name}' is being created already",
+                what="uuid",
+                value=uuid,
+                domain=held.name,
+            )
+        self.check_name(config.name, uuid, views, creating=True)
+        for view in views:
+            if view.uuid == uuid and view.domid is not None:
+                raise _exists(config.name, view, "uuid", uuid)
+        self._check_macs(config, uuid, views)
+        self._held[uuid] = config
+
+    def release(self, uuid: str) -> None:
+        self._held.pop(uuid, None)
+
+    def check_name(
+        self, name: str, uuid: str, views: Sequence[DomainView], *, creating: bool = False
+    ) -> None:
+        """Raises ConflictError in the original's two wordings: one for a create, one for a rename
+        (and for a create whose name a halted managed domain has)."""
+        for view in views:
+            if view.name != name or view.uuid == uuid:
+                continue
+            if creating and view.domid is not None:
+                raise _exists(name, view, "name", name)
+            where = "" if view.domid is None else f" as domain {view.domid}"
+            raise ConflictError(
+                f"VM name '{name}' already exists{where}", what="name", value=name, domain=view.name
+            )
+        held = [(config.name, other) for other, config in self._held.items()]
+        for taken, other in [*held, *self._names.items()]:
+            if taken == name and other != uuid:
+                raise ConflictError(
+                    f"VM name '{name}' already exists", what="name", value=name, domain=name
+                )
+
+    def _check_macs(self, config: DomainConfig, uuid: str, views: Sequence[DomainView]) -> None:
+        wanted = {vif.mac for vif in config.vifs if vif.mac}
+        if not wanted:
+            return
+        for owner, mac in self._macs(views):
+            if mac in wanted and owner != uuid:
+                name = next(
+                    (view.name for view in views if view.uuid == owner),
+                    self._held[owner].name if owner in self._held else owner,
+                )
+                raise ConflictError(
+                    f"The mac '{mac}' is already in use by domain '{name}'",
+                    what="mac",
+                    value=mac,
+                    domain=name,
+                )
+
+    def _macs(self, views: Sequence[DomainView]) -> Iterable[tuple[str, str]]:
+        """(uuid, MAC) of what runs or is being made; a halted domain's MAC is free to use."""
+        for view in views:
+            if view.domid is not None and view.config is not None:
+                yield from ((view.uuid, vif.mac) for vif in view.config.vifs if vif.mac)
+        for uuid, config in self._held.items():
+            yield from ((uuid, vif.mac) for vif in config.vifs if vif.mac)
+
+    def taken_macs(self, views: Sequence[DomainView]) -> set[str]:
+        return {mac for _, mac in self._macs(views)}
+
+
+def _exists(name: str, view: DomainView, what: str, value: str) -> ConflictError:
+    who = "is Domain-0" if view.domid == DOM0 else f"already exists with ID '{view.domid}'"
+    return ConflictError(f"Domain '{name}' {who}", what=what, value=value, domain=view.name)
+
+
+def random_mac(taken: set[str]) -> str:
+    """00:16:3e is Xen's prefix; the original kept the next byte below 0x80."""
+    while True:
+        tail = secrets.token_bytes(3)
+        mac = f"00:16:3e:{tail[0] & 0x7F:02x}:{tail[1]:02x}:{tail[2]:02x}"
+        if mac not in taken:
+            return mac
+
+
+def complete(config: DomainConfig, taken_macs: set[str]) -> DomainConfig:
+    """With a MAC for each vif and a uuid for each device that lacks one."""
+    taken = taken_macs | {vif.mac for vif in config.vifs}
+    vifs: list[Vif] = []
+    for vif in config.vifs:
+        if not vif.mac:
+            vif = vif.model_copy(update={"mac": random_mac(taken)})
+            taken.add(vif.mac)
+        vifs.append(vif)
+    return config.model_copy(
+        update={
+            "vifs": _identified(vifs),
+            "disks": _identified(config.disks),
+            "vfbs": _identified(config.vfbs),
+            "vkbds": _identified(config.vkbds),
+            "pcis": _identified(config.pcis),
+        }
+    )
+
+
+def _identified(devices: Iterable[Device]) -> tuple[Device, ...]:
+    return tuple(
+        device if device.uuid else device.model_copy(update={"uuid": uuid4()}) for device in devices
+    )
+
+
+def check_unique_devices(config: DomainConfig) -> None:
+    """Raises ConfigError as the original did for a device or MAC that is there twice."""
+    seen: set[str] = set()
+    for disk in config.disks:
+        if disk.vdev in seen:
+            raise ConfigError(
+                f'Invalid Configuration: The device "{disk.vdev}" is already defined',
+                field="disk",
+                value=disk.vdev,
+            )
+        seen.add(disk.vdev)
+    for vif in config.vifs:
+        if vif.mac and vif.mac in seen:
+            raise ConfigError(
+                f'Invalid Configuration: The mac "{vif.mac}" is already defined',
+                field="vif",
+                value=vif.mac,
+            )
+        seen.add(vif.mac)

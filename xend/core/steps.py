@@ -1,0 +1,233 @@
+"""Applies a plan: each step's effect and its undo, side by side.
+
+A failure or a cancel unwinds in reverse and then goes out.  An undo that itself fails leaves the
+intent open, so that the next start tries again.  When xend goes down in the middle (a job is
+`abandoned`) nothing is undone either: the journal knows what was begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from xend.core.context import Context
+from xend.core.jobs import Job
+from xend.core.plan import (
+    Begin,
+    Build,
+    EndOld,
+    Own,
+    Plan,
+    RemoveFile,
+    ReserveIdentity,
+    ReserveMemory,
+    Settle,
+    Step,
+    Unpause,
+)
+from xend.core.ports import Intent, OwnedDomain, Progress
+from xend.errors import DomainNotFound, OperationTimeout, XendError
+from xend.model.domain import DomainConfig
+from xend.model.status import DomainInfo
+from xend.model.units import DOM0, Domid
+
+log = logging.getLogger("xend.steps")
+
+Undo = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Run:
+    """One application of one plan."""
+
+    job: Job
+    intent: Intent | None = None
+    domid: Domid | None = None
+    undo: list[tuple[str, Undo]] = field(default_factory=list)
+    notes: set[asyncio.Task[None]] = field(default_factory=set)
+    """The journal learns the domid while the build goes on."""
+    release: list[Callable[[], None]] = field(default_factory=list)
+    """What is only in memory: given back however the plan ends."""
+
+
+class Applier:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._builds = asyncio.Semaphore(context.settings.parallel_builds)
+
+    async def apply(self, plan: Plan, job: Job) -> Domid | None:
+        """The domid of what was built.  On failure all is as before, and the error goes out."""
+        run = Run(job)
+        try:
+            for step in plan:
+                await self._apply(step, run)
+        except (Exception, asyncio.CancelledError) as error:
+            if not job.abandoned:
+                await self._unwind(run, error)
+            raise
+        finally:
+            await asyncio.gather(*run.notes, return_exceptions=True)
+            for release in reversed(run.release):
+                release()
+        return run.domid
+
+    async def _apply(self, step: Step, run: Run) -> None:
+        match step:
+            case ReserveIdentity():
+                await self._reserve_identity(step.config, run)
+            case ReserveMemory():
+                await self._reserve_memory(step, run)
+            case Begin():
+                await self._begin(step, run)
+            case EndOld():
+                await self.end_domain(step.domid, step.timeout)
+            case Build():
+                await self._build(step, run)
+            case Own():
+                await self._own(step, run)
+            case Unpause():
+                run.job.report(Progress("unpause", run.domid))
+                await self._context.hypervisor.unpause(_built(run))
+                self._context.snapshot.invalidate()
+            case RemoveFile():
+                await self._context.files.remove(step.path)
+            case Settle():
+                if run.intent is not None:
+                    await self._context.journal.end(run.intent.id)
+
+    async def _unwind(self, run: Run, error: BaseException) -> None:
+        log.debug("undoing %s of %s after %r", run.job.kind, run.job.name, error)
+        while run.undo:
+            name, undo = run.undo.pop()
+            try:
+                await undo()
+            except XendError as failure:
+                log.error("undoing %s of %s failed: %s", name, run.job.name, failure)
+                return  # The intent stays open.
+
+    async def _reserve_identity(self, config: DomainConfig, run: Run) -> None:
+        snapshot, reserved = self._context.snapshot, self._context.reserved
+        await snapshot.refresh()
+        uuid = str(config.uuid)
+        views = snapshot.views()
+        if run.intent is not None and run.intent.kind == "restart":
+            # Its own name is kept visible while it is being replaced.
+            views = [view for view in views if view.uuid != uuid]
+        reserved.hold(config, views)
+        snapshot.building(config)
+
+        def release() -> None:
+            reserved.release(uuid)
+            snapshot.built(uuid)
+
+        run.release.append(release)
+
+    async def _reserve_memory(self, step: ReserveMemory, run: Run) -> None:
+        run.job.report(Progress("memory"))
+        uuid = str(step.config.uuid)
+        needed = step.needed
+        if needed is None:
+            needed = await self._context.hypervisor.memory_needed(step.config)
+        await self._context.memory.reserve(uuid, needed)
+        run.release.append(lambda: self._context.memory.release(uuid))
+
+    async def _begin(self, step: Begin, run: Run) -> None:
+        intent = await self._context.journal.begin(step.kind, step.uuid, step.data)
+        run.intent = intent
+        run.undo.append(("the intent", lambda: self._context.journal.end(intent.id)))
+
+    async def _build(self, step: Build, run: Run) -> None:
+        hypervisor, snapshot = self._context.hypervisor, self._context.snapshot
+        config = step.config
+        uuid = str(config.uuid)
+
+        def sink(progress: Progress) -> None:
+            run.job.report(progress)
+            if progress.domid is not None and progress.domid != run.domid:
+                run.domid = progress.domid
+                snapshot.bind(progress.domid, config)
+                self._note_domid(run, progress.domid)
+
+        # Pushed before the call: a build whose process was killed leaves a half-made domain.
+        run.undo.append(("the build", lambda: self.remove_remains(uuid, run.domid)))
+        run.job.report(Progress("build"))
+        try:
+            async with asyncio.timeout(step.timeout):
+                if step.source is not None:
+                    run.domid = await hypervisor.restore(step.source, config, sink)
+                elif config.bootloader:
+                    run.domid = await hypervisor.create(config, sink)
+                else:
+                    async with self._builds:
+                        run.domid = await hypervisor.create(config, sink)
+        except TimeoutError as error:
+            what = f"building {config.name}"
+            raise OperationTimeout(operation=what, seconds=step.timeout) from error
+        snapshot.invalidate()
+        snapshot.bind(run.domid, config)
+
+    def _note_domid(self, run: Run, domid: Domid) -> None:
+        if run.intent is not None:
+            note = asyncio.create_task(
+                self._context.journal.note(run.intent.id, domid=domid), name=f"xend-note-{domid}"
+            )
+            run.notes.add(note)
+
+    async def _own(self, step: Own, run: Run) -> None:
+        domid = _built(run)
+        await asyncio.gather(*run.notes)
+        uuid = str(step.config.uuid)
+        owned = OwnedDomain(
+            uuid,
+            domid,
+            step.config,
+            started=self._context.clock.time(),
+            restarts=step.restarts,
+            managed=step.managed,
+            quick=step.quick,
+        )
+        await self._context.journal.put_owned(owned)
+        if step.replaces is not None and step.replaces != domid:
+            await self._context.journal.drop_owned(uuid, step.replaces)
+        run.undo.append(("ownership", lambda: self._context.journal.drop_owned(uuid, domid)))
+        self._context.snapshot.own(owned)
+        self._context.snapshot.let_go(uuid)
+
+    async def end_domain(self, domid: Domid, seconds: float) -> None:
+        """Destroys it; quiet when it is gone already.  OperationTimeout when it will not go."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._context.hypervisor.destroy(domid)
+        except DomainNotFound:
+            pass
+        except TimeoutError as error:
+            what = f"destroying domain {domid}"
+            raise OperationTimeout(operation=what, seconds=seconds) from error
+        self._context.snapshot.invalidate()
+
+    async def remove_remains(self, uuid: str, domid: Domid | None) -> None:
+        """Of a build of ours that did not end well."""
+        self._context.snapshot.invalidate()
+        for info in await self._context.hypervisor.list_domains():
+            if is_half_made(info, uuid, domid):
+                await self.end_domain(info.domid, self._context.settings.destroy_timeout)
+
+
+def is_half_made(info: DomainInfo, uuid: str, domid: Domid | None) -> bool:
+    """Whether that is what a build of ours left behind.
+
+    Where the build did not get as far as to tell its domid, a domain that has run already is
+    somebody else's: perhaps the administrator used `xl create` while xend was down.
+    """
+    if info.uuid != uuid or info.dying or info.domid == DOM0:
+        return False
+    if domid is not None:
+        return info.domid == domid
+    return info.paused and info.cpu_time == 0
+
+
+def _built(run: Run) -> Domid:
+    assert run.domid is not None, "a plan must build before it owns or unpauses"
+    return run.domid
