@@ -1,0 +1,112 @@
+"""xm create and xm new: a domain from its configuration file."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from xend.cli.failures import (
+    INVALID_DOMAIN_FAULT,
+    CommandFailed,
+    Exit,
+    Fault,
+    ProtocolError,
+    Unreachable,
+)
+from xend.cli.listing import print_sxp
+from xend.cli.records import child_value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TextIO
+
+    from xend.cli.app import Xm
+    from xend.config.xmcreate import CreateRequest
+
+
+def create(xm: Xm, args: list[str]) -> int:
+    request = _prepare(xm, "create", args)
+
+    def launch() -> None:
+        domid = _launch(xm, request)
+        if request.vncviewer:
+            from xend.cli.console import spawn_viewer
+
+            spawn_viewer(xm, domid, request.vncviewer_autopass)
+
+    if request.console:
+        from xend.cli.console import with_console
+
+        return with_console(xm, "create", request.name, launch)
+    launch()
+    return 0
+
+
+def new(xm: Xm, args: list[str]) -> None:
+    request = _prepare(xm, "new", args)
+    try:
+        xm.call("xend.domain.new", request.sxp)
+    except Fault as fault:
+        raise _refused(fault) from fault
+
+
+def _prepare(xm: Xm, command: str, args: list[str]) -> CreateRequest:
+    """What the command line and the file ask for; Exit when there is nothing to create."""
+    import os
+
+    from xend.config.xmcreate import prepare
+
+    request = prepare(
+        args,
+        command=command,
+        env=xm.env,
+        cwd=os.getcwd(),  # noqa: PTH109
+        stdout=cast("TextIO", xm.out),
+        stderr=cast("TextIO", xm.err),
+    )
+    if isinstance(request, int):
+        raise Exit(request)
+    if request.dryrun:
+        print_sxp(xm, [request.sxp])
+        raise Exit(0)
+    return request
+
+
+def _launch(xm: Xm, request: CreateRequest) -> int:
+    """Id of the new domain; whatever goes wrong, nothing is left of it."""
+    try:
+        record = xm.call("xend.domain.create", request.sxp)
+    except Fault as fault:
+        raise _refused(fault) from fault
+    name = child_value(record, "name")
+    _wait_for_devices(xm, name)
+    if not request.paused:
+        _unpause(xm, name)
+    domid = int(child_value(record, "domid"))
+    if not request.quiet:
+        xm.print(f"Started domain {name} (id={domid})")
+    return domid
+
+
+def _refused(fault: Fault) -> CommandFailed:
+    if fault.code == INVALID_DOMAIN_FAULT:
+        return CommandFailed(f"the domain '{fault.text}' does not exist.")
+    return CommandFailed(fault.text)
+
+
+def _wait_for_devices(xm: Xm, name: Any) -> None:
+    try:
+        xm.call("xend.domain.waitForDevices", name)
+    except Fault as fault:
+        xm.call("xend.domain.destroy", name)
+        raise CommandFailed(fault.text) from fault
+    except (Unreachable, ProtocolError) as error:
+        xm.call("xend.domain.destroy", name)
+        raise CommandFailed(f"Device creation failed for domain {name}") from error
+
+
+def _unpause(xm: Xm, name: Any) -> None:
+    try:
+        xm.call("xend.domain.unpause", name)
+    except (Fault, Unreachable, ProtocolError) as error:
+        xm.call("xend.domain.destroy", name)
+        raise CommandFailed(f"Failed to unpause domain {name}") from error

@@ -1,0 +1,69 @@
+"""Programs that take over the caller's terminal: xenconsole, vncviewer, xentop."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn, Protocol
+
+    from xend.cli.streams import Stream
+
+    class Program(Protocol):
+        """A program in the foreground of the terminal, started by `Terminal.start`."""
+
+        def poll(self) -> int | None:
+            """Its wait status once it has ended."""
+
+        def kill(self) -> None:
+            """End it (SIGTERM), and wait until it has ended."""
+
+    class Terminal(Protocol):
+        """Where such a program runs: in this process, or at the caller of a warm one."""
+
+        warm: bool
+
+        def replace(self, argv: list[str], env: Mapping[str, str]) -> NoReturn:
+            """Become that program; OSError when it cannot be run."""
+
+        def start(self, argv: list[str], env: Mapping[str, str]) -> Program:
+            """Run that program beside this command."""
+
+
+class LocalTerminal:
+    """This process has the terminal itself."""
+
+    warm = False
+
+    def __init__(self, out: Stream) -> None:
+        self._out = out
+
+    def replace(self, argv: list[str], env: Mapping[str, str]) -> NoReturn:
+        self._out.flush()
+        os.execve(argv[0], argv, env)
+
+    def start(self, argv: list[str], env: Mapping[str, str]) -> LocalProgram:
+        self._out.flush()
+        return LocalProgram(os.posix_spawn(argv[0], argv, env))
+
+
+class LocalProgram:
+    """A child of this process."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        if self._status is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self._status = status
+        return self._status
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self._pid, 15)
+            _, self._status = os.waitpid(self._pid, 0)
