@@ -96,24 +96,28 @@ class BodyLimit:
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        length = declared_length(scope)
-        if length is not None and length > self._limit:
-            await self._refuse(send, BodyTooLarge(limit=self._limit))
+        try:
+            if header(scope, b"transfer-encoding") is None:
+                length = declared_length(scope) or 0
+                if length > self._limit:
+                    raise BodyTooLarge(limit=self._limit)
+            else:  # no length to believe: count before the application sees any of it
+                receive = _replay(await read_body(scope, receive, self._limit), receive)
+        except BodyTooLarge as error:
+            await self._refuse(send, error)
             return
-        if length is not None:  # the HTTP parser lets no more than that through
-            await self._app(scope, receive, send)
+        except ClientGone:
             return
-        await self._app(scope, self._counting(receive), send)
+        await self._app(scope, receive, send)
 
-    def _counting(self, receive: Receive) -> Receive:
-        seen = 0
 
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._limit:
-                raise BodyTooLarge(limit=self._limit)
-            return message
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A body that was read already, then whatever comes after it."""
+    pending = [body]
 
-        return counted
+    async def again() -> Message:
+        if pending:
+            return {"type": "http.request", "body": pending.pop(), "more_body": False}
+        return await receive()
+
+    return again

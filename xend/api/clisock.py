@@ -18,10 +18,11 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
+from xend.api.facts import HostFacts
 from xend.api.peer import Peer, peer_of
 from xend.api.xmlrpc import faults
 from xend.api.xmlrpc.app import unknown
-from xend.api.xmlrpc.context import CallContext, HostFacts
+from xend.api.xmlrpc.context import CallContext
 from xend.api.xmlrpc.methods import UnknownMethod, call
 from xend.core.domains import DomainService
 from xend.core.views import Caller
@@ -99,15 +100,10 @@ class _Connection(asyncio.Protocol):
         number: Any = None
         method = "?"
         try:
-            request = _decode(text)
-            number, method = request.get("id"), request["method"]
-            result = await call(self._context, method, request.get("params") or ())
-            answer = {"id": number, "result": result}
+            number, method, arguments = _parsed(text)
+            answer = {"id": number, "result": await call(self._context, method, arguments)}
         except UnknownMethod:
             answer = {"id": number, "result": unknown(method)}
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            log.debug("%s: %r", method, error, exc_info=True)
-            answer = {"id": number, "fault": faults.internal(error)}
         except XendError as error:
             answer = {"id": number, "fault": faults.fault_of(error)}
         except Exception as error:
@@ -122,6 +118,17 @@ class _Connection(asyncio.Protocol):
 
     def close(self) -> None:
         self._transport.close()
+
+
+def _parsed(text: str) -> tuple[Any, str, list[Any]]:
+    try:
+        request = _decode(text)
+    except ValueError as error:
+        raise InvalidArgument(f"A request that is not JSON: {error}") from error
+    match request:
+        case {"method": str(method), "params": list(arguments)}:
+            return request.get("id"), method, arguments
+    raise InvalidArgument('A request needs "method" (text) and "params" (a list)')
 
 
 class CliSocket:

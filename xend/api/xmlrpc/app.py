@@ -20,10 +20,11 @@ from xend.api.asgi import (
     read_body,
     respond,
 )
+from xend.api.facts import HostFacts
 from xend.api.peer import Peer
 from xend.api.xmlrpc import faults
 from xend.api.xmlrpc.codec import dump_fault, dump_result, load_call
-from xend.api.xmlrpc.context import CallContext, HostFacts
+from xend.api.xmlrpc.context import CallContext
 from xend.api.xmlrpc.methods import UnknownMethod, call
 from xend.core.domains import DomainService
 from xend.core.views import Caller

@@ -9,7 +9,6 @@ from typing import Any
 from xend.api.xmlrpc.context import CallContext
 from xend.api.xmlrpc.dialect import decode_device, decode_vm
 from xend.api.xmlrpc.domain_reads import answer
-from xend.core.domains import request_of
 from xend.errors import (
     DomainNotFound,
     DomainStateError,
@@ -78,7 +77,7 @@ async def destroy(context: CallContext, dom: str | int) -> None:
 
 
 async def shutdown(context: CallContext, dom: str | int, reason: str) -> None:
-    await context.service.shutdown(dom, request_of(reason), caller=context.caller)
+    await context.service.shutdown(dom, reason, caller=context.caller)
 
 
 async def reset(context: CallContext, dom: str | int) -> None:
@@ -171,8 +170,6 @@ async def set_max_memory(context: CallContext, dom: str | int, limit: int) -> No
 
 
 async def set_vcpu_count(context: CallContext, dom: str | int, count: int) -> None:
-    if count <= 0:
-        raise InvalidArgument("Zero or less VCPUs is invalid", argument="vcpus", value=count)
     await context.service.set_vcpus(dom, count, caller=context.caller)
 
 
@@ -195,20 +192,6 @@ async def pin_cpu(context: CallContext, dom: str | int, vcpu: str, cpumap: str) 
 async def sched_credit_set(
     context: CallContext, dom: str | int, weight: int | None, cap: int | None
 ) -> int:
-    view = await context.service.lookup(dom)
-    if weight is not None and not 1 <= weight <= 65535:
-        raise InvalidArgument(
-            "Cpu weight out of range, valid values are within range from 1 to 65535",
-            argument="weight",
-            value=weight,
-        )
-    if cap is not None and not 0 <= cap <= view.vcpus * 100:
-        raise InvalidArgument(
-            f"Cpu cap out of range, valid range is from 0 to {view.vcpus * 100} "
-            "for specified number of vcpus",
-            argument="cap",
-            value=cap,
-        )
     await context.service.set_scheduler(dom, weight=weight, cap=cap, caller=context.caller)
     return 0
 

@@ -1,0 +1,68 @@
+"""What the operating system of dom0 knows, and old clients ask the daemon for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from pathlib import Path
+from typing import Protocol
+
+PciAddress = tuple[int, int, int, int]
+"""domain, bus, slot, function"""
+
+_BACK_DRIVERS = ("pciback", "pci-stub", "xen-pciback")
+_ADDRESS = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
+MAX_LOG = 8 * 1024 * 1024
+
+
+class HostFacts(Protocol):
+    def uname(self) -> tuple[str, str, str, str, str]:
+        """system, host, release, version, machine."""
+
+    async def log_text(self) -> str:
+        """The daemon's log; empty when it does not write one."""
+
+    async def assignable_pci(self) -> list[PciAddress] | None:
+        """Devices that may be given to guests; None when no driver for that is loaded."""
+
+
+class LinuxFacts:
+    """Reads /proc and /sys, in threads where that can wait."""
+
+    def __init__(self, log_file: Path | None, sysfs: Path = Path("/sys")) -> None:
+        self._log_file = log_file
+        self._drivers = sysfs / "bus/pci/drivers"
+
+    def uname(self) -> tuple[str, str, str, str, str]:
+        name = os.uname()
+        return name.sysname, name.nodename, name.release, name.version, name.machine
+
+    async def log_text(self) -> str:
+        return await asyncio.to_thread(self._read_log)
+
+    def _read_log(self) -> str:
+        """Its last MAX_LOG bytes: it rotates long before, unless somebody else writes it too."""
+        if self._log_file is None:
+            return ""
+        try:
+            with self._log_file.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - MAX_LOG))
+                return file.read().decode("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            return ""
+
+    async def assignable_pci(self) -> list[PciAddress] | None:
+        return await asyncio.to_thread(self._scan)
+
+    def _scan(self) -> list[PciAddress] | None:
+        drivers = [self._drivers / name for name in _BACK_DRIVERS]
+        present = [driver for driver in drivers if driver.is_dir()]
+        if not present:
+            return None
+        matches = (
+            _ADDRESS.fullmatch(entry.name) for driver in present for entry in driver.iterdir()
+        )
+        found = {tuple(int(part, 16) for part in match.groups()) for match in matches if match}
+        return sorted((domain, bus, slot, func) for domain, bus, slot, func in found)
