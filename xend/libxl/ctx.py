@@ -1,5 +1,7 @@
 """The only door to C: one libxl context, and what can be asked of it.
 
+The few modules beside this one that call libxl (operations, poller) get at it by `Context.raw`.
+
 Blocking: every method does hypercalls, XenStore requests or the whole build of a domain, so a
 `Context` refuses to be used on a thread that runs an event loop.  One thread at a time: whoever
 owns the context sees to that.  Values that come out are plain Python; whoever is outside turns
@@ -168,7 +170,7 @@ class Context:
             raise XlError("libxl_list_domain", lib.ERROR_FAIL, self.take_log())
         try:
             packed = ffi.buffer(records, count[0] * DOMINFO.size)
-            return list(DOMINFO.iter_unpack(packed))  # type: ignore[arg-type]
+            return list(DOMINFO.iter_unpack(packed))
         finally:
             lib.xend_free(records)
 
@@ -177,9 +179,10 @@ class Context:
         out = ffi.new("xend_dominfo *")
         rc = lib.xend_info(self.raw, domid, out)
         if rc == lib.ERROR_DOMAIN_NOTFOUND:
+            self._drop_log()
             return None
         self.check("libxl_domain_info", rc)
-        return DOMINFO.unpack(ffi.buffer(out))  # type: ignore[return-value]
+        return DOMINFO.unpack(ffi.buffer(out))
 
     # -- JSON ---------------------------------------------------------------------------------
 

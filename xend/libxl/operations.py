@@ -4,11 +4,14 @@ it fails: libxl mostly sees to that, and what it leaves behind is removed or res
 Imported by worker processes: keep it light.
 """
 
+# pathlib alone would be a tenth of a worker's memory.
+# ruff: noqa: PTH104, PTH108, PTH110, PTH116, PTH120
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from xend.libxl import roundtrip, savefile
@@ -60,9 +63,7 @@ def restore(
     return _built(context, "restore", rc, domid[0], seen[0], chosen)
 
 
-def _built(
-    context: Context, operation: str, rc: int, domid: int, seen: int, config: str
-) -> int:
+def _built(context: Context, operation: str, rc: int, domid: int, seen: int, config: str) -> int:
     """The new domid; or, after a failure, an error and no domain."""
     if rc == 0:
         context.check(operation, rc)
@@ -98,7 +99,9 @@ def save(
 ) -> None:
     """Writes `partial`, then renames it to `path`.  On failure the domain runs on."""
     head = savefile.pack(without_domid(context.retrieve_config(domid)))
-    try:
+    with ExitStack() as undo:
+        undo.callback(_wake, context, domid)
+        undo.callback(_remove, partial)
         fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             _write(fd, head)
@@ -108,13 +111,14 @@ def save(
             os.close(fd)
         os.rename(partial, path)
         _sync_folder(path)
-    except BaseException:
-        _wake(context, domid)
-        if os.path.exists(partial):
-            os.unlink(partial)
-        raise
+        undo.pop_all()
     if checkpoint:
         resume(context, progress, domid)
+
+
+def _remove(path: str) -> None:
+    if os.path.exists(path):
+        os.unlink(path)
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -7,7 +7,7 @@ what equals its defaults; what the model cannot say is left out here.  Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -17,6 +17,14 @@ from xend.libxl.marshal import ACTIONS, DEFAULT_POOL
 from xend.model.devices import Disk, IoPorts, Irq, Pci, Vfb, Vif, Vkbd
 from xend.model.domain import DomainConfig, DomainType, ShutdownAction
 
+_FORMATS: Final[dict[str, Literal["qcow", "qcow2", "vhd", "qed", "empty"]]] = {
+    "qcow": "qcow",
+    "qcow2": "qcow2",
+    "vhd": "vhd",
+    "qed": "qed",
+    "empty": "empty",
+}
+"""Those that are not plain."""
 _MEMKB_DEFAULT = 2**64 - 1
 _ACTION_OF = {name: action for action, name in ACTIONS.items()}
 
@@ -72,7 +80,7 @@ def disk(tree: Mapping[str, Any]) -> Disk:
         vdev=tree.get("vdev") or "",
         access="w" if tree.get("readwrite") else "r",
         device_type="cdrom" if tree.get("is_cdrom") else "disk",
-        image_format=kind if kind in ("qcow", "qcow2", "vhd", "qed", "empty") else "",
+        image_format=_FORMATS.get(kind, ""),
         script=_script(tree, "block"),
         qdisk=str(tree.get("backend")).lower() == "qdisk" and kind == "raw",
         backend=_backend(tree),
@@ -178,7 +186,7 @@ def _scheme(tree: Mapping[str, Any], kind: str) -> str:
     path = tree.get("pdev_path") or ""
     if not path:
         return ""
-    if kind in ("qcow", "qcow2", "vhd", "qed"):
+    if kind in _FORMATS:
         return f"tap2:{kind}"
     return "phy" if path.startswith("/dev/") else "file"
 

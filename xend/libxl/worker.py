@@ -29,6 +29,7 @@ from xend.libxl._xl import lib
 from xend.libxl.ctx import Context, XlError
 
 Request = dict[str, Any]
+PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
 
 
 def main(parent: int) -> int:
@@ -63,7 +64,7 @@ def serve(context: Context, request: Request, reply: Callable[[Request], None]) 
     since = evidence.mark()
     operation = operations.TABLE[request.pop("op")]
     try:
-        return {"result": operation(context, progress, **request)}
+        return {"result": operation(context, progress, **request), "rss": resident()}
     except XlError as error:
         return {"error": failure(error, since)}
     except roundtrip.Dropped as error:
@@ -73,6 +74,12 @@ def serve(context: Context, request: Request, reply: Callable[[Request], None]) 
     except OSError as error:
         named = {"file": str(error.filename or request.get("path") or "")}
         return {"error": {**named, "errno": error.errno, "message": os.strerror(error.errno or 0)}}
+
+
+def resident() -> int:
+    """KiB of memory that this process has."""
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[1]) * PAGE_KIB
 
 
 def failure(error: XlError, since: int) -> Request:

@@ -327,7 +327,7 @@ static int xend_info(libxl_ctx *ctx, uint32_t domid, xend_dominfo *out)
     return rc;
 }
 
-/* Guests whose bit in `known` is clear, at most `room` of them: how many; -1 on failure. */
+/* Guests that live and whose bit in `known` is clear, at most `room` of them: how many; -1 on failure. */
 static int xend_new_domains(libxl_ctx *ctx, const uint8_t *known, int known_bytes,
                             xend_dominfo *out, int room)
 {
@@ -339,6 +339,8 @@ static int xend_new_domains(libxl_ctx *ctx, const uint8_t *known, int known_byte
     for (i = 0; i < count && found < room; i++) {
         uint32_t domid = list[i].domid;
 
+        if (list[i].dying)
+            continue;
         if ((int)(domid / 8) < known_bytes && known[domid / 8] & (1u << (domid % 8)))
             continue;
         pack(&list[i], &out[found++]);

@@ -1,0 +1,290 @@
+"""Worker processes for long operations.
+
+A worker has one operation at a time to itself; one that finished well is used again, so that a
+series of creates pays for no interpreter start, and one is kept warm while none is needed.  After
+a failure, or when it has grown, a worker is replaced.  As many operations run at once as Domain-0
+has vcpus: measured, more only make each other slower (xenstored is single-threaded).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from xend.errors import HypervisorUnavailable, XendError
+from xend.libxl import failures
+
+log = logging.getLogger(__name__)
+
+_BOOT = (
+    "import sys; sys.path[:0] = sys.argv[2:]; "
+    "from xend.libxl import worker; raise SystemExit(worker.main(int(sys.argv[1])))"
+)
+_LINE_LIMIT = 16 * 1024 * 1024
+_STDERR_LINES = 60
+_STDERR_SETTLES = 0.02
+"""Seconds; what was written to stderr before the reply is in the pipe, but not yet read."""
+_START_SECONDS = 60.0
+_SPARE_DELAY = 0.5
+"""Seconds after which a busy worker gets a spare beside it: starting one costs more CPU than a
+small create, and would only slow that down."""
+_MOST_USES = 200
+_MOST_RSS_KIB = 64 * 1024
+
+OnProgress = Callable[[Mapping[str, Any]], None]
+
+
+def search_path() -> list[str]:
+    """Where a bare interpreter finds this package, its extension and cffi's runtime: from a source
+    tree, an installation, or /usr/lib/xend/lib alike."""
+    import _cffi_backend
+
+    from xend.libxl import _xl
+
+    folders = [
+        Path(__file__).resolve().parents[2],
+        Path(_xl.__file__).resolve().parents[2],
+        Path(_cffi_backend.__file__).resolve().parent,
+    ]
+    return list(dict.fromkeys(map(str, folders)))
+
+
+class Worker:
+    """One process; one request at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._pump = asyncio.create_task(self._read_stderr(), name=f"worker-{process.pid}-stderr")
+        self.uses = 0
+        self.fit = True
+        """Whether it may serve again."""
+
+    @classmethod
+    async def spawn(cls, argv: list[str]) -> Worker:
+        """Returns when it is ready; raises HypervisorUnavailable if it cannot be."""
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LINE_LIMIT,
+            start_new_session=True,
+            cwd="/",
+        )
+        worker = cls(process)
+        hello: dict[str, Any] | None = None
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_START_SECONDS):
+                    hello = await worker._read()
+        finally:
+            if hello is None or "ready" not in hello:
+                await worker.kill()
+        if not worker.alive:
+            said = (hello or {}).get("error", {}).get("log") or [worker._last_words()]
+            raise HypervisorUnavailable(
+                reason=f"a worker process did not start: {failures.cause(said)}",
+                remedy="See the daemon's log.",
+            )
+        return worker
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    @property
+    def status(self) -> str:
+        """How it ended."""
+        code = self._process.returncode
+        if code is None:
+            return "still running"
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+    async def serve(self, request: Mapping[str, Any], on_progress: OnProgress) -> Any:
+        """The result; raises what the worker says, or WorkerCrashed.  Cancelled: kills it."""
+        self._stderr.clear()
+        self.uses += 1
+        operation, domid = str(request["op"]), request.get("domid")
+        self.fit = False
+        try:
+            await self._write(request)
+            while (message := await self._read()) is not None and "progress" in message:
+                domid = message["domid"] or domid
+                on_progress(message)
+        except asyncio.CancelledError:
+            await self.kill()
+            raise
+        if message is None:
+            await self.kill()
+            raise failures.crashed(operation, self.status, list(self._stderr), domid)
+        if "error" in message:
+            await asyncio.sleep(_STDERR_SETTLES)
+            spoken = [line for line in self._stderr if not line.startswith("libxl: ")]
+            raise self._failure(request, message["error"], spoken)
+        self.fit = self.uses < _MOST_USES and message.get("rss", 0) < _MOST_RSS_KIB
+        return message["result"]
+
+    def _failure(
+        self, request: Mapping[str, Any], error: dict[str, Any], spoken: list[str]
+    ) -> XendError:
+        if request.get("config"):
+            build = json.loads(request["config"]).get("b_info", {})
+            error.setdefault("bootloader", build.get("bootloader"))
+        return failures.from_reply(str(request["op"]), error, spoken, request.get("domid"))
+
+    async def _write(self, request: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        with suppress(ConnectionError):  # it died: the read that follows sees the end
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            await self._process.stdin.drain()
+
+    async def _read(self) -> dict[str, Any] | None:
+        """None at the end."""
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            return None
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    async def _read_stderr(self) -> None:
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            text = line.decode("utf-8", "replace").rstrip()
+            self._stderr.append(text)
+            log.debug("worker %d: %s", self.pid, text)
+
+    def _last_words(self) -> str:
+        return self._stderr[-1] if self._stderr else "it said nothing"
+
+    async def kill(self) -> None:
+        """SIGKILL, and waits for the end.  Its scripts run on: half of one is worse than all."""
+        if self.alive:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+        await self._process.wait()
+        # A script may hold the pipe open: what is there now has to do.
+        await asyncio.wait({self._pump}, timeout=0.2)
+        self._pump.cancel()
+        await asyncio.gather(self._pump, return_exceptions=True)
+
+    async def retire(self) -> None:
+        """Lets it end by itself."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            async with asyncio.timeout(5):
+                await self._process.wait()
+        except TimeoutError:
+            log.warning("worker %d does not end: killed", self.pid)
+        await self.kill()
+
+
+class Pool:
+    """At most `limit` operations at once; the rest wait in order."""
+
+    def __init__(self, limit: int) -> None:
+        self._slots = asyncio.Semaphore(limit)
+        self._argv: list[str] = []
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = 0
+        self._warming = False
+        self._closed = False
+
+    @property
+    def pids(self) -> list[int]:
+        """Of all workers that live."""
+        return [worker.pid for worker in [*self._idle, *self._busy]]
+
+    def start(self) -> None:
+        """Begins to warm the spare; does not wait for it."""
+        here = [str(os.getpid()), *search_path()]
+        self._argv = [sys.executable, "-I", "-S", "-c", _BOOT, *here]
+        self._spawn_task(self._warm(0.0), "warm")
+
+    async def run(self, request: Mapping[str, Any], on_progress: OnProgress) -> Any:
+        """Raises what `Worker.serve` does."""
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            worker = await self._take()
+            try:
+                return await worker.serve(request, on_progress)
+            finally:
+                self._busy.discard(worker)
+                self._give_back(worker)
+        finally:
+            self._slots.release()
+
+    async def _take(self) -> Worker:
+        worker = self._warm_one() or await Worker.spawn(self._argv)
+        self._busy.add(worker)
+        if not self._idle and not self._warming:
+            self._spawn_task(self._warm(_SPARE_DELAY), "warm")
+        return worker
+
+    def _warm_one(self) -> Worker | None:
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.alive:
+                return worker
+            self._spawn_task(worker.kill(), "reap")
+        return None
+
+    def _give_back(self, worker: Worker) -> None:
+        wanted = not self._idle or self._waiting > len(self._idle)
+        if worker.fit and worker.alive and wanted and not self._closed:
+            self._idle.append(worker)
+            return
+        self._spawn_task(worker.retire() if worker.alive else worker.kill(), "retire")
+        if not self._idle and not self._warming:
+            self._spawn_task(self._warm(0.0), "warm")
+
+    async def _warm(self, delay: float) -> None:
+        """One spare, unless one came back meanwhile."""
+        self._warming = True
+        try:
+            await asyncio.sleep(delay)
+            if not self._idle and not self._closed:
+                self._idle.append(await Worker.spawn(self._argv))
+        except (OSError, HypervisorUnavailable) as error:
+            log.error("no spare worker: %s", error)
+        finally:
+            self._warming = False
+
+    def _spawn_task(self, work: Any, name: str) -> None:
+        if self._closed:
+            work.close()
+            return
+        task: asyncio.Task[None] = asyncio.create_task(work, name=f"libxl-{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Kills every worker: whoever has an operation running gets WorkerCrashed."""
+        self._closed = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        workers = [*self._idle, *self._busy]
+        self._idle.clear()
+        await asyncio.gather(*(worker.kill() for worker in workers))
