@@ -1,0 +1,119 @@
+"""`ports.HostFiles` on the file system of this host."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from xend.errors import OperationFailed
+from xend.store.disk import DiskThreads
+
+_BRIDGES = Path("/sys/class/net")
+
+
+class LocalFiles:
+    """Several threads, so that one dead NFS server does not stop the checks of all domains."""
+
+    def __init__(self, network: Path = _BRIDGES) -> None:
+        self._threads = DiskThreads("xend-files", 4)
+        self._network = network
+
+    async def close(self) -> None:
+        await self._threads.close()
+
+    async def exists(self, path: Path) -> bool:
+        return await self._threads.run(path.exists)
+
+    async def bridge_exists(self, bridge: str) -> bool:
+        """Linux bridges have a directory `bridge` there; an Open vSwitch bridge is an interface
+        without one, and vif-bridge handles it as well."""
+        if not bridge or "/" in bridge or bridge in (".", ".."):
+            return False
+        return await self._threads.run((self._network / bridge).exists)
+
+    async def reason_unreadable(self, path: Path) -> str:
+        return await self._threads.run(_reason_unreadable, path)
+
+    async def reason_unwritable(self, path: Path) -> str:
+        return await self._threads.run(_reason_unwritable, path)
+
+    async def make_directory(self, path: Path) -> None:
+        await self._threads.run(_make_directory, path)
+
+    async def remove(self, path: Path) -> None:
+        await self._threads.run(_remove, path)
+
+    async def rename(self, old: Path, new: Path) -> None:
+        await self._threads.run(_rename, old, new)
+
+    async def is_plain(self, path: Path) -> bool:
+        return await self._threads.run(_is_plain, path)
+
+
+def _reason_unreadable(path: Path) -> str:
+    try:
+        # O_NONBLOCK: the other end of a fifo is not waited for.
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _reason_unwritable(path: Path) -> str:
+    """Asked without making the file, which a failed operation would then leave behind."""
+    try:
+        if path.is_dir():
+            return os.strerror(21)  # EISDIR
+        if path.exists():
+            return "" if os.access(path, os.W_OK) else os.strerror(13)
+        if not path.parent.is_dir():
+            return os.strerror(2)
+        if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+            return os.strerror(30)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if os.access(path.parent, os.W_OK | os.X_OK) else os.strerror(13)
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperationFailed(
+            f"Cannot create directory {path}: {error.strerror}", path=str(path)
+        ) from error
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OperationFailed(f"Cannot remove {path}: {error.strerror}", path=str(path)) from error
+
+
+def _rename(old: Path, new: Path) -> None:
+    try:
+        sync(old)
+        old.replace(new)
+        sync(new.parent)
+    except OSError as error:
+        raise OperationFailed(
+            f"Cannot rename {old} to {new}: {error.strerror}", path=str(new)
+        ) from error
+
+
+def sync(path: Path) -> None:
+    """fsync of a file, or of a directory so that a rename in it lasts."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_plain(path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return stat.S_ISREG(path.stat().st_mode)
+    return True

@@ -1,0 +1,289 @@
+"""`ports.Journal` in SQLite: intents, ownership, jobs.
+
+WAL with synchronous=FULL: a commit has been fsynced when it returns, and a kill or a power cut at
+any moment leaves the last commit.  All statements run in one thread of this object's own, so their
+order is that of the calls and the event loop never waits for the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from xend.core.ports import Intent, OwnedDomain
+from xend.errors import OperationFailed
+from xend.model.domain import DomainConfig
+from xend.model.units import Domid
+from xend.store.disk import DiskThreads
+
+log = logging.getLogger("xend.journal")
+
+T = TypeVar("T")
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE intents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, uuid TEXT NOT NULL,
+    domid INTEGER, data TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE owned (
+    uuid TEXT NOT NULL, domid INTEGER NOT NULL, config TEXT NOT NULL, started REAL NOT NULL,
+    restarts INTEGER NOT NULL, paused_by_admin INTEGER NOT NULL, managed INTEGER NOT NULL,
+    preserved INTEGER NOT NULL, quick INTEGER NOT NULL, PRIMARY KEY (uuid, domid));
+CREATE TABLE jobs (id TEXT PRIMARY KEY, created REAL NOT NULL, record TEXT NOT NULL);
+CREATE INDEX jobs_by_age ON jobs (created);
+"""
+_JOBS_KEPT = 1000
+
+
+class JournalError(OperationFailed):
+    """The journal's file could not be read or written.  Fields: `path`, `reason`."""
+
+    key = "journal.error"
+    template = "The journal {path} cannot be used: {reason}"
+
+
+class SqliteJournal:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        synchronous: Literal["FULL", "OFF"] = "FULL",
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Opens nothing yet.  `synchronous` OFF is for tests that kill no machine."""
+        self._path = path
+        self._synchronous = synchronous
+        self._now = now
+        self._threads = DiskThreads("xend-journal")
+        self._connection: sqlite3.Connection | None = None
+
+    async def start(self) -> None:
+        """Opens or makes the file, mode 0600.  A damaged one is put aside, loudly: then running
+        domains are strangers until they are adopted, but xend runs.  Raises JournalError."""
+        await self._threads.run(self._open_or_replace)
+
+    async def close(self) -> None:
+        await self._threads.run(self._close)
+        await self._threads.close()
+
+    # -- Intents ---------------------------------------------------------------------------------
+
+    async def begin(self, kind: str, uuid: str, data: Mapping[str, Any]) -> Intent:
+        return await self._run(self._begin, kind, uuid, dict(data))
+
+    def _begin(self, db: sqlite3.Connection, kind: str, uuid: str, data: dict[str, Any]) -> Intent:
+        created = self._now()
+        cursor = db.execute(
+            "INSERT INTO intents (kind, uuid, data, created) VALUES (?, ?, ?, ?)",
+            (kind, uuid, json.dumps(data), created),
+        )
+        assert cursor.lastrowid is not None
+        return Intent(cursor.lastrowid, kind, uuid, None, data, created)
+
+    async def note(
+        self, intent: int, *, domid: Domid | None = None, data: Mapping[str, Any] | None = None
+    ) -> None:
+        def write(db: sqlite3.Connection) -> None:
+            if domid is not None:
+                db.execute("UPDATE intents SET domid = ? WHERE id = ?", (domid, intent))
+            if data is not None:
+                text = json.dumps(dict(data))
+                db.execute("UPDATE intents SET data = ? WHERE id = ?", (text, intent))
+
+        await self._run(write)
+
+    async def end(self, intent: int) -> None:
+        await self.settle(intent)
+
+    async def settle(
+        self,
+        intent: int,
+        *,
+        put: Sequence[OwnedDomain] = (),
+        drop: Sequence[tuple[str, Domid]] = (),
+    ) -> None:
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM intents WHERE id = ?", (intent,))
+            for uuid, domid in drop:
+                db.execute("DELETE FROM owned WHERE uuid = ? AND domid = ?", (uuid, domid))
+            for owned in put:
+                _put_owned(db, owned)
+
+        await self._run(write)
+
+    async def open_intents(self) -> Sequence[Intent]:
+        def read(db: sqlite3.Connection) -> list[Intent]:
+            rows = db.execute(
+                "SELECT id, kind, uuid, domid, data, created FROM intents ORDER BY id"
+            )
+            return [
+                Intent(id, kind, uuid, _domid(domid), json.loads(data), created)
+                for id, kind, uuid, domid, data, created in rows
+            ]
+
+        return await self._run(read)
+
+    # -- Ownership -------------------------------------------------------------------------------
+
+    async def put_owned(self, owned: OwnedDomain) -> None:
+        await self._run(_put_owned, owned)
+
+    async def drop_owned(self, uuid: str, domid: Domid) -> None:
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM owned WHERE uuid = ? AND domid = ?", (uuid, domid))
+
+        await self._run(write)
+
+    async def owned(self) -> Sequence[OwnedDomain]:
+        return await self._run(_read_owned)
+
+    # -- Jobs ------------------------------------------------------------------------------------
+
+    async def put_job(self, job: Mapping[str, Any]) -> None:
+        await self.put_jobs([job])
+
+    async def put_jobs(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        def write(db: sqlite3.Connection) -> None:
+            db.executemany(
+                "INSERT OR REPLACE INTO jobs (id, created, record) VALUES (?, ?, ?)",
+                [(job["id"], job["created"], json.dumps(dict(job))) for job in jobs],
+            )
+            db.execute(
+                "DELETE FROM jobs WHERE created < (SELECT created FROM jobs "
+                "ORDER BY created DESC LIMIT 1 OFFSET ?)",
+                (_JOBS_KEPT,),
+            )
+
+        await self._run(write)
+
+    async def jobs(self, limit: int = 200) -> Sequence[Mapping[str, Any]]:
+        def read(db: sqlite3.Connection) -> list[Mapping[str, Any]]:
+            rows = db.execute(
+                "SELECT record FROM jobs ORDER BY created DESC, rowid DESC LIMIT ?", (limit,)
+            )
+            return [json.loads(record) for (record,) in rows]
+
+        return await self._run(read)
+
+    # -- The file --------------------------------------------------------------------------------
+
+    async def _run(self, call: Callable[..., T], *args: Any) -> T:
+        """In one transaction, in the thread."""
+        return await self._threads.run(self._transact, call, args)
+
+    def _transact(self, call: Callable[..., T], args: tuple[Any, ...]) -> T:
+        if self._connection is None:
+            raise JournalError(path=str(self._path), reason="it is not open")
+        with self._explained(), self._connection as db:
+            return call(db, *args)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise JournalError(path=str(self._path), reason=str(error)) from error
+
+    def _open_or_replace(self) -> None:
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            self._close()
+            if not _is_damage(error):
+                raise JournalError(path=str(self._path), reason=str(error)) from error
+            aside = self._path.with_name(f"{self._path.name}.damaged-{int(self._now())}")
+            log.error(
+                "the journal %s is damaged (%s) and was moved to %s: running domains are strangers "
+                "now, until `xend adopt`",
+                self._path,
+                error,
+                aside,
+            )
+            self._path.rename(aside)
+            for ending in ("-wal", "-shm"):
+                self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+            with self._explained():
+                self._open()
+
+    def _open(self) -> None:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path.touch(mode=0o600)
+        except OSError as error:
+            raise JournalError(path=str(self._path), reason=str(error.strerror)) from error
+        db = self._connection = sqlite3.connect(self._path, timeout=10.0)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        elif version > _VERSION:
+            raise JournalError(
+                path=str(self._path), reason=f"a later xend wrote it (version {version})"
+            )
+        else:
+            db.execute("SELECT count(*) FROM intents").fetchone()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorname", "") in ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+
+def _domid(value: int | None) -> Domid | None:
+    return None if value is None else Domid(value)
+
+
+def _put_owned(db: sqlite3.Connection, owned: OwnedDomain) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO owned VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            owned.uuid,
+            owned.domid,
+            owned.config.model_dump_json(),
+            owned.started,
+            owned.restarts,
+            owned.paused_by_admin,
+            owned.managed,
+            owned.preserved,
+            owned.quick,
+        ),
+    )
+
+
+def _read_owned(db: sqlite3.Connection) -> list[OwnedDomain]:
+    found: list[OwnedDomain] = []
+    for row in db.execute("SELECT * FROM owned ORDER BY domid"):
+        uuid, domid, config, started, restarts, paused, managed, preserved, quick = row
+        try:
+            decoded = DomainConfig.model_validate_json(config)
+        except ValidationError as error:
+            # E.g. written by a xend whose model had other fields: it becomes a stranger.
+            log.error("the configuration of domain %s in the journal: %s", uuid, error)
+            continue
+        found.append(
+            OwnedDomain(
+                uuid,
+                Domid(domid),
+                decoded,
+                started,
+                restarts,
+                bool(paused),
+                bool(managed),
+                bool(preserved),
+                quick,
+            )
+        )
+    return found
