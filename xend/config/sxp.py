@@ -292,6 +292,22 @@ def attribute(sxp: Value, key: str, default: Value = None) -> Value:
     return default
 
 
+def wire(tree: object) -> Value:
+    """A tree of a configuration as it is sent: only the types that every protocol has.
+
+    A dictionary (cpuid) becomes a list of pairs, which is how a domain's answer shows it.
+    """
+    if isinstance(tree, (list, tuple)):
+        return [wire(item) for item in tree]
+    if isinstance(tree, dict):
+        return [[str(key), wire(value)] for key, value in tree.items()]
+    if isinstance(tree, bool) or tree is None:
+        return tree
+    if isinstance(tree, int):
+        return int(tree)
+    return tree if isinstance(tree, float) else str(tree)
+
+
 def strings(values: Sequence[Value]) -> list[str]:
     """The string items of a list, in order."""
     return [value for value in values if isinstance(value, str)]

@@ -14,7 +14,7 @@ from xend.config.sxp import Long
 from xend.config.xmeval import HOST_ERRORS, Evaluator, thrown
 from xend.config.xmfiles import OutputStream, shown
 from xend.config.xmlex import Unicode
-from xend.config.xmlimits import Refused
+from xend.config.xmlimits import ExitRequested, Refused
 from xend.config.xmmethods import Arguments, Keywords
 from xend.config.xmmodules import foreign
 from xend.config.xmscope import Frame
@@ -23,15 +23,6 @@ from xend.config.xmvalues import EXCEPTIONS, Builtin, Dict, Module, Thrown, str2
 from xend.errors import ConfigError
 
 OptionValue = str | int | float | list[object]
-
-
-class ExitRequested(Exception):
-    """The file called sys.exit; `text` is for stderr."""
-
-    def __init__(self, code: int, text: str = "") -> None:
-        super().__init__(code)
-        self.code = code
-        self.text = text
 
 
 class Run:

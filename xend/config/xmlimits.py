@@ -38,6 +38,15 @@ class Refused(Exception):
         self.instead = instead
 
 
+class ExitRequested(Exception):
+    """The file called sys.exit; `text` is for stderr."""
+
+    def __init__(self, code: int, text: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.text = text
+
+
 class Meter:
     """Counts what one evaluation has used."""
 
