@@ -5,7 +5,7 @@ Imported by worker processes: keep it light.
 """
 
 # pathlib alone would be a tenth of a worker's memory.
-# ruff: noqa: PTH104, PTH108, PTH110, PTH116, PTH120
+# ruff: noqa: PTH104, PTH108, PTH110, PTH120
 from __future__ import annotations
 
 import json

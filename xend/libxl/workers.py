@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -184,8 +184,8 @@ class Worker:
 
     async def retire(self) -> None:
         """Lets it end by itself."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         try:
             async with asyncio.timeout(5):
                 await self._process.wait()
@@ -197,26 +197,29 @@ class Worker:
 class Pool:
     """At most `limit` operations at once; the rest wait in order."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, command: Sequence[str] | None = None) -> None:
+        """`command`: what to run instead of the worker, for tests."""
         self._slots = asyncio.Semaphore(limit)
-        self._argv: list[str] = []
+        self._argv = list(command or ())
+        self._all: set[Worker] = set()
         self._idle: list[Worker] = []
-        self._busy: set[Worker] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
-        self._warming = False
+        self._spare: asyncio.Task[None] | None = None
+        self._spare_timer: asyncio.TimerHandle | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
     def pids(self) -> list[int]:
         """Of all workers that live."""
-        return [worker.pid for worker in [*self._idle, *self._busy]]
+        return [worker.pid for worker in self._all]
 
     def start(self) -> None:
         """Begins to warm the spare; does not wait for it."""
-        here = [str(os.getpid()), *search_path()]
-        self._argv = [sys.executable, "-I", "-S", "-c", _BOOT, *here]
-        self._spawn_task(self._warm(0.0), "warm")
+        if not self._argv:
+            here = [str(os.getpid()), *search_path()]
+            self._argv = [sys.executable, "-I", "-S", "-c", _BOOT, *here]
+        self._warm_spare()
 
     async def run(self, request: Mapping[str, Any], on_progress: OnProgress) -> Any:
         """Raises what `Worker.serve` does."""
@@ -230,16 +233,20 @@ class Pool:
             try:
                 return await worker.serve(request, on_progress)
             finally:
-                self._busy.discard(worker)
                 self._give_back(worker)
         finally:
             self._slots.release()
 
     async def _take(self) -> Worker:
-        worker = self._warm_one() or await Worker.spawn(self._argv)
-        self._busy.add(worker)
-        if not self._idle and not self._warming:
-            self._spawn_task(self._warm(_SPARE_DELAY), "warm")
+        worker = self._warm_one()
+        if worker is None and self._spare is not None:
+            await asyncio.wait({self._spare})
+            worker = self._warm_one()
+        if worker is None:
+            worker = await self._spawn()
+        if not self._idle and self._spare is None and self._spare_timer is None:
+            loop = asyncio.get_running_loop()
+            self._spare_timer = loop.call_later(_SPARE_DELAY, self._warm_spare)
         return worker
 
     def _warm_one(self) -> Worker | None:
@@ -247,44 +254,58 @@ class Pool:
             worker = self._idle.pop()
             if worker.alive:
                 return worker
-            self._spawn_task(worker.kill(), "reap")
+            self._dismiss(worker)
         return None
 
     def _give_back(self, worker: Worker) -> None:
         wanted = not self._idle or self._waiting > len(self._idle)
-        if worker.fit and worker.alive and wanted and not self._closed:
+        if worker.fit and worker.alive and wanted:
             self._idle.append(worker)
-            return
-        self._spawn_task(worker.retire() if worker.alive else worker.kill(), "retire")
-        if not self._idle and not self._warming:
-            self._spawn_task(self._warm(0.0), "warm")
+        else:
+            self._dismiss(worker)
+        if not self._idle and self._spare is None:
+            self._warm_spare()
 
-    async def _warm(self, delay: float) -> None:
-        """One spare, unless one came back meanwhile."""
-        self._warming = True
+    async def _spawn(self) -> Worker:
+        worker = await Worker.spawn(self._argv)
+        self._all.add(worker)
+        return worker
+
+    def _warm_spare(self) -> None:
+        if self._spare_timer is not None:
+            self._spare_timer.cancel()
+            self._spare_timer = None
+        if not self._idle and not self._closed and self._spare is None:
+            self._spare = asyncio.create_task(self._add_spare(), name="libxl-spare-worker")
+
+    async def _add_spare(self) -> None:
         try:
-            await asyncio.sleep(delay)
-            if not self._idle and not self._closed:
-                self._idle.append(await Worker.spawn(self._argv))
+            self._idle.append(await self._spawn())
         except (OSError, HypervisorUnavailable) as error:
             log.error("no spare worker: %s", error)
         finally:
-            self._warming = False
+            self._spare = None
 
-    def _spawn_task(self, work: Any, name: str) -> None:
+    def _dismiss(self, worker: Worker) -> None:
         if self._closed:
-            work.close()
-            return
-        task: asyncio.Task[None] = asyncio.create_task(work, name=f"libxl-{name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            return  # close() sees to all of them
+        task = asyncio.create_task(self._let_go(worker), name=f"libxl-retire-{worker.pid}")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _let_go(self, worker: Worker) -> None:
+        await worker.retire()
+        self._all.discard(worker)
 
     async def close(self) -> None:
         """Kills every worker: whoever has an operation running gets WorkerCrashed."""
         self._closed = True
-        for task in list(self._tasks):
+        if self._spare_timer is not None:
+            self._spare_timer.cancel()
+        tasks = [*self._leaving, *([self._spare] if self._spare else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        workers = [*self._idle, *self._busy]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(worker.kill() for worker in self._all))
+        self._all.clear()
         self._idle.clear()
-        await asyncio.gather(*(worker.kill() for worker in workers))
