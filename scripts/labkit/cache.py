@@ -1,0 +1,114 @@
+"""Where the lab keeps things, and the hashes under which it finds them again."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.errors import LabError
+
+KEY_LENGTH = 16
+LABKIT = Path(__file__).resolve().parent
+DATA = LABKIT / "data"
+CHECKOUT = LABKIT.parent.parent
+
+# Socket paths are limited to 107 bytes, and ssh appends a suffix of its own to
+# a control socket while it makes it.
+LONGEST_SOCKET_DIR = 70
+
+
+def default_cache_dir() -> Path:
+    """`XEND_LAB_CACHE`, or the user's cache folder; never the checkout."""
+    named = os.environ.get("XEND_LAB_CACHE")
+    if named:
+        return Path(named).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "xend-lab"
+
+
+def digest(*parts: object) -> str:
+    """A short name for a combination of inputs, the same in every run."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def digest_files(paths: Iterable[Path], base: Path = CHECKOUT) -> str:
+    """A hash over names, modes and contents of files; folders are walked."""
+    total = hashlib.sha256()
+    for path in sorted(_files_below(paths)):
+        name = path.relative_to(base) if path.is_relative_to(base) else path
+        mode = "x" if os.access(path, os.X_OK) else "-"
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{name}\0{mode}\0{content}\n".encode())
+    return total.hexdigest()[:KEY_LENGTH]
+
+
+def _files_below(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from (
+                file
+                for file in path.rglob("*")
+                if file.is_file() and "__pycache__" not in file.parts
+            )
+        else:
+            yield path
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The folder outside the checkout that holds all that the lab builds and runs."""
+
+    top: Path
+
+    def folder(self, *names: str) -> Path:
+        """A folder below the cache, made when missing."""
+        path = self.top.joinpath(*names)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def run_dir(self, name: str) -> Path:
+        """State of one lab: its disks, pids and logs."""
+        return self.folder("run", name)
+
+    def socket_dir(self, name: str) -> Path:
+        """A folder whose path is short enough for Unix sockets."""
+        run_dir = self.run_dir(name)
+        if len(str(run_dir)) <= LONGEST_SOCKET_DIR:
+            return run_dir
+        short = Path(f"/tmp/xend-lab-{os.geteuid()}")
+        short.mkdir(mode=0o700, exist_ok=True)
+        if short.stat().st_uid != os.geteuid():
+            raise LabError(f"{short} belongs to somebody else", "set XEND_LAB_CACHE to a short path")
+        path = short / digest(str(run_dir))
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    @contextmanager
+    def lock(self, name: str, waiting: str = "") -> Iterator[None]:
+        """Hold a lock of the cache; tell who waits for what when it is taken."""
+        path = self.folder("locks") / name
+        with path.open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting:
+                    print(f"lab: {waiting}", flush=True)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def remove(self, as_root: list[str]) -> None:
+        """Remove everything; a user's build root belongs to ids that only `as_root` may touch."""
+        roots = self.top / "roots"
+        if as_root and roots.exists():
+            subprocess.run([*as_root, "rm", "-rf", str(roots)], check=False)
+        if self.top.exists():
+            shutil.rmtree(self.top)

@@ -1,0 +1,314 @@
+"""Dom0's image: the build root cut to size, the project's needs, the lab's own boot."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.cache import DATA, LABKIT, Cache, digest, digest_files
+from labkit.commands import run
+from labkit.errors import LabError
+from labkit.guests import GuestFiles, build_guests
+from labkit.hosttools import BUILD_TOOLS, as_root, ensure, is_root
+from labkit.kernels import cpio, directory, file, module_order, slim_elf, vmlinux_of
+from labkit.measures import Measures
+from labkit.native import compile_in_root
+from labkit.progress import Progress
+from labkit.pydeps import SITE_PACKAGES, ensure_site_packages, resolved
+from labkit.releases import Release
+from labkit.roots import DOM0_LIST, DOM0_STATUS, ensure_root
+
+RECIPE = 1
+DISK_MIB = 6144
+
+# In the order in which dom0 needs them before it has a root file system.
+DOM0_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "crc32c_generic", "ext4")
+
+# Of what the list names, left out of the image.
+SKIP = (
+    "boot/initrd",
+    "var/cache/apt/",
+    "var/cache/debconf/",
+    "var/lib/apt/lists/",
+    "var/log/",
+)
+
+
+@dataclass(frozen=True)
+class Image:
+    """The files that QEMU boots."""
+
+    folder: Path
+
+    @property
+    def disk(self) -> Path:
+        """Dom0's root file system."""
+        return self.folder / "dom0.img"
+
+    @property
+    def hypervisor(self) -> Path:
+        """Xen, uncompressed."""
+        return self.folder / "xen"
+
+    @property
+    def kernel(self) -> Path:
+        """Dom0's kernel, uncompressed and slimmed."""
+        return self.folder / "vmlinux"
+
+    @property
+    def initrd(self) -> Path:
+        """Dom0's RAM disk."""
+        return self.folder / "initrd"
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What is inside, and how long it took."""
+        loaded: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text())
+        return loaded
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What an image is made of; its hash names the image."""
+
+    root: Path
+    site: Path
+    keys: Path
+
+    def key(self) -> str:
+        """The same key means the same image."""
+        makers = [LABKIT / f"{name}.py" for name in ("image", "stage", "guests", "kernels")]
+        return digest(
+            RECIPE,
+            self.root.name,
+            resolved(self.site),
+            digest_files([DATA, *makers]),
+            (self.keys / "client.pub").read_text(),
+        )
+
+
+def ensure_keys(cache: Cache) -> Path:
+    """ssh keys of this cache: dom0 knows the client's, and the client knows dom0's."""
+    keys = cache.folder("keys")
+    with cache.lock("keys"):
+        for name in ("client", "host"):
+            if not (keys / f"{name}.pub").exists():
+                run(
+                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "xend-lab"]
+                    + ["-f", str(keys / name)],
+                    what="making the lab's ssh keys",
+                )
+        known = "xend-lab " + (keys / "host.pub").read_text()
+        (keys / "known_hosts").write_text(known)
+    return keys
+
+
+def find_image(cache: Cache, release: Release) -> Image | None:
+    """The newest image of a release, whether or not the sources have changed since."""
+    found = sorted(
+        cache.folder("images").glob(f"{release.xen}-*/manifest.json"),
+        key=lambda path: path.stat().st_mtime,
+    )
+    return Image(found[-1].parent) if found else None
+
+
+def ensure_image(cache: Cache, release: Release, progress: Progress) -> Image:
+    """The image for the present sources, from the cache or built now."""
+    begun = time.monotonic()
+    ensure(BUILD_TOOLS, progress)
+    with cache.lock("build", "another build is under way; waiting for it"):
+        fresh_root = False
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            site_later = pool.submit(ensure_site_packages, cache, release, progress)
+            before = set(cache.folder("roots").iterdir())
+            root = ensure_root(cache, release, progress)
+            fresh_root = root not in before
+            site = site_later.result()
+        parts = Ingredients(root, site, ensure_keys(cache))
+        final = cache.folder("images") / f"{release.xen}-{parts.key()}"
+        if final.exists():
+            return Image(final)
+        with progress.step("making dom0's image"):
+            build = cache.folder("images") / f"{final.name}.part"
+            shutil.rmtree(build, ignore_errors=True)
+            build.mkdir()
+            facts = _assemble(cache, release, parts, build)
+        facts["build_seconds"] = round(time.monotonic() - begun, 1)
+        facts["build_from"] = "nothing" if fresh_root else "a cached Debian root"
+        (build / "manifest.json").write_text(json.dumps(facts, indent=2) + "\n")
+        build.rename(final)
+        Measures(cache).build(release.xen, facts["build_from"], facts["build_seconds"])
+        _forget_older(cache, release, final)
+    return Image(final)
+
+
+def _forget_older(cache: Cache, release: Release, keep: Path) -> None:
+    """Images are half a gigabyte each: keep the one before, drop the rest."""
+    others = sorted(
+        (path for path in cache.folder("images").glob(f"{release.xen}-*") if path != keep),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
+    )
+    for path in others[1:]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _assemble(cache: Cache, release: Release, parts: Ingredients, build: Path) -> dict[str, Any]:
+    root = parts.root
+    bzimage = _only(root / "boot", "vmlinuz-*")
+    version = bzimage.name.removeprefix("vmlinuz-")
+    modules = root / "lib/modules" / version
+    busybox = (root / "bin/busybox").read_bytes()
+
+    kernel = slim_elf(vmlinux_of(bzimage.read_bytes(), bzimage.name))
+    (build / "vmlinux").write_bytes(kernel)
+    hypervisor = _only(root / "boot", f"xen-{release.xen}-amd64.gz")
+    (build / "xen").write_bytes(_gunzip(hypervisor))
+    (build / "initrd").write_bytes(_dom0_initrd(busybox, modules))
+
+    overlay = build / "overlay"
+    tools = compile_in_root(
+        cache,
+        root,
+        "labrun",
+        {"labrun.c": (DATA / "dom0/labrun.c").read_bytes()},
+        "gcc -O2 -Wall -Wextra -static -s -o ../out/labrun labrun.c",
+    )
+    _dom0_overlay(parts, overlay, tools)
+    guests = build_guests(
+        cache, root, GuestFiles(kernel, version, modules, busybox), build / "guests"
+    )
+    images = overlay / "var/lib/xen/images"
+    images.mkdir(parents=True, exist_ok=True)
+    for name, data in guests.files.items():
+        (images / name).write_bytes(data)
+    plan = {
+        "root": str(root),
+        "work": str(_work_dir(cache)),
+        "list": DOM0_LIST,
+        "skip": SKIP,
+        "overlays": [
+            {"from": str(overlay), "at": "."},
+            {"from": str(parts.site), "at": SITE_PACKAGES.lstrip("/")},
+        ],
+        "disks": guests.disks,
+        "image": {
+            "path": "dom0.img",
+            "mib": DISK_MIB,
+            "type": "ext4",
+            # No journal and no checksums: the disk is a throw-away overlay, and
+            # checksums are computed in software under emulation.
+            "mke2fs": ["-O", "^has_journal,^metadata_csum,^64bit,^resize_inode"]
+            + ["-m", "0", "-N", "131072", "-E", "lazy_itable_init=1,nodiscard"],
+        },
+        "out": str(build / "dom0.img"),
+        "stream": not is_root(),
+    }
+    _run_stage(plan, build / "dom0.img")
+    shutil.rmtree(overlay)
+    shutil.rmtree(build / "guests", ignore_errors=True)
+    return {
+        "xen": release.xen,
+        "suite": release.suite,
+        "kernel": version,
+        "key": parts.key(),
+        "root": root.name,
+        "python": resolved(parts.site),
+        "packages": _package_versions(root),
+        "release": asdict(release),
+    }
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        raise LabError(f"expected one {pattern} in {folder}, found {len(found)}")
+    return found[0]
+
+
+def _gunzip(path: Path) -> bytes:
+    return gzip.decompress(path.read_bytes())
+
+
+def _work_dir(cache: Cache) -> Path:
+    """Where the tree is linked together: beside the root, as hard links need one file system."""
+    return cache.folder("roots") / "stage"
+
+
+def _dom0_initrd(busybox: bytes, modules: Path) -> bytes:
+    order = module_order(modules, DOM0_MODULES)
+    return cpio(
+        [
+            *(directory(name) for name in ("bin", "dev", "modules", "proc", "root", "sys")),
+            file("bin/busybox", busybox, executable=True),
+            file("init", (DATA / "dom0/initramfs-init").read_bytes(), executable=True),
+            file("modules/order", "".join(path.name + "\n" for path in order).encode()),
+            *(file(f"modules/{path.name}", path.read_bytes()) for path in order),
+        ]
+    )
+
+
+def _dom0_overlay(parts: Ingredients, overlay: Path, tools: dict[str, bytes]) -> None:
+    """Everything of dom0 that no Debian package brings."""
+
+    def put(name: str, data: bytes, mode: int = 0o644) -> None:
+        path = overlay / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(mode)
+
+    dom0 = DATA / "dom0"
+    for name in ("init", "boot", "identity"):
+        put(f"usr/lib/xend-lab/{name}", (dom0 / name).read_bytes(), 0o755)
+    put("usr/lib/xend-lab/labrun", tools["labrun"], 0o755)
+    put("etc/fstab", (dom0 / "fstab").read_bytes())
+    put("etc/ssh/sshd_config", (dom0 / "sshd_config").read_bytes())
+    put("etc/ssh/ssh_host_ed25519_key", (parts.keys / "host").read_bytes(), 0o600)
+    put("etc/ssh/ssh_host_ed25519_key.pub", (parts.keys / "host.pub").read_bytes())
+    put("root/.ssh/authorized_keys", (parts.keys / "client.pub").read_bytes(), 0o600)
+    put("root/.bashrc", (dom0 / "bashrc").read_bytes())
+    (overlay / "root/.ssh").chmod(0o700)
+    (overlay / "root").chmod(0o700)
+    put("etc/hostname", b"lab0\n")
+    put("etc/hosts", b"127.0.0.1 localhost\n10.77.0.1 lab0\n10.77.0.2 prospero\n10.77.0.201 lab1\n")
+    put("etc/resolv.conf", b"")
+    put("var/lib/dpkg/status", (parts.root / DOM0_STATUS).read_bytes())
+    for folder in ("var/log/xen", "var/log/apt", "var/lib/xend", "var/cache/debconf"):
+        (overlay / folder).mkdir(parents=True, exist_ok=True)
+
+
+def _package_versions(root: Path) -> dict[str, str]:
+    versions: dict[str, str] = {}
+    name = ""
+    for line in (root / DOM0_STATUS).read_text().splitlines():
+        if line.startswith("Package: "):
+            name = line.removeprefix("Package: ")
+        elif line.startswith("Version: "):
+            versions[name] = line.removeprefix("Version: ")
+    return versions
+
+
+def _run_stage(plan: dict[str, Any], out: Path) -> None:
+    """Run stage.py where files can be given to their owners."""
+    command = [*as_root(), sys.executable, "-I", str(LABKIT / "stage.py")]
+    with out.open("wb") as sink:
+        done = subprocess.run(
+            command,
+            input=json.dumps(plan).encode(),
+            stdout=sink if plan["stream"] else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    if done.returncode != 0:
+        tail = done.stderr.decode(errors="replace").strip().splitlines()[-15:]
+        raise LabError(
+            "making dom0's image failed\n" + "\n".join("    " + line for line in tail)
+        )

@@ -1,0 +1,315 @@
+"""A lab: one or several Xen hosts that run, are found again, and end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from labkit import accel, snapshot
+from labkit.cache import Cache
+from labkit.errors import LabError
+from labkit.hosttools import RUN_TOOLS, ensure
+from labkit.image import Image, ensure_image
+from labkit.machine import (
+    Host,
+    Shape,
+    complaint,
+    free_port,
+    overlay,
+    qemu_command,
+    start,
+    started_at,
+    stop,
+    wait_ready,
+)
+from labkit.measures import Measures
+from labkit.progress import Progress
+from labkit.releases import Release
+from labkit.remote import Remote
+
+MOST_HOSTS = 8
+BOOT_SECONDS = 240.0
+PORT_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What `up` was asked for."""
+
+    release: Release
+    hosts: int = 1
+    memory: int = 4096
+    dom0_memory: int = 1024
+    cpus: int = 0
+    cold: bool = False
+
+    def shape(self) -> Shape:
+        """The machine of one host; which acceleration it gets is found out later."""
+        # Two emulated CPUs per host gain nothing when hosts share two real ones.
+        cpus = self.cpus or (2 if self.hosts == 1 else 1)
+        return Shape("tcg", accel.PLAIN_CPU, self.memory, self.dom0_memory, cpus, self.hosts > 1)
+
+
+@dataclass(frozen=True)
+class Running:
+    """One QEMU process of a lab."""
+
+    pid: int
+    started: str
+    port: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is still this process, and not another one of the same number."""
+        return bool(self.started) and started_at(self.pid) == self.started
+
+
+@dataclass(frozen=True)
+class State:
+    """What is written down about a lab that was started."""
+
+    xen: str
+    image: str
+    accel: str
+    why: str
+    how: str
+    seconds: float
+    hosts: tuple[Running, ...]
+
+    def to_json(self) -> str:
+        """As the state file holds it."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> State:
+        """Read the state file."""
+        fields: dict[str, Any] = json.loads(text)
+        hosts = tuple(Running(**host) for host in fields.pop("hosts"))
+        return cls(hosts=hosts, **fields)
+
+
+class Lab:
+    """A named lab of a cache."""
+
+    def __init__(self, cache: Cache, name: str, progress: Progress) -> None:
+        self.cache = cache
+        self.name = name
+        self.progress = progress
+        self.folder = cache.run_dir(name)
+
+    @property
+    def state_file(self) -> Path:
+        """Where the state is written."""
+        return self.folder / "state.json"
+
+    def state(self) -> State | None:
+        """What runs now; None when nothing does, whatever an old file says."""
+        try:
+            state = State.from_json(self.state_file.read_text())
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return state if all(host.alive for host in state.hosts) else None
+
+    def host(self, index: int) -> Host:
+        """The files of one host."""
+        folder = self.folder / f"host{index}"
+        folder.mkdir(exist_ok=True)
+        return Host(index, folder, self.cache.socket_dir(self.name))
+
+    def remote(self, index: int, state: State | None = None) -> Remote:
+        """The way into one host of a running lab."""
+        state = state or self.state()
+        if state is None:
+            raise LabError("the lab is not running", "start it with: scripts/lab up")
+        if not 0 <= index < len(state.hosts):
+            count = len(state.hosts)
+            raise LabError(f"there is no host {index}: the lab has {count}, counted from 0")
+        return self._remote(index, state.hosts[index])
+
+    def _remote(self, index: int, running: Running) -> Remote:
+        control = self.cache.socket_dir(self.name) / f"ssh{index}"
+        return Remote(index, running.port, self.cache.folder("keys"), control)
+
+    def up(self, wish: Wish) -> State:
+        """Start the lab, from a snapshot where there is one."""
+        if not 1 <= wish.hosts <= MOST_HOSTS:
+            raise LabError(f"--hosts {wish.hosts}: between 1 and {MOST_HOSTS} are possible")
+        with self.cache.lock(f"lab-{self.name}", "another up or down is under way; waiting"):
+            running = self.state()
+            if running is not None:
+                self._check_same(running, wish)
+                self.progress.say("the lab is running already")
+                return running
+            self._end_remains()
+            ensure(RUN_TOOLS, self.progress)
+            image = ensure_image(self.cache, wish.release, self.progress)
+            found = accel.choose(self.cache, image, wish.shape(), self.progress)
+            shape = replace(wish.shape(), accel=found.kind, cpu=found.cpu)
+            self.progress.say(f"acceleration: {found.kind} ({found.why})")
+            return self._boot(wish, image, shape, found)
+
+    def _check_same(self, running: State, wish: Wish) -> None:
+        if running.xen != wish.release.xen or len(running.hosts) != wish.hosts:
+            raise LabError(
+                f"a lab with Xen {running.xen} and {len(running.hosts)} host(s) is running",
+                "end it first (scripts/lab down), or use --name for a second one",
+            )
+
+    def _boot(
+        self, wish: Wish, image: Image, shape: Shape, found: accel.Acceleration
+    ) -> State:
+        kept = None if wish.cold else snapshot.find(self.cache, image, shape)
+        how = "cold" if kept is None else "snapshot"
+        begun = time.monotonic()
+        hosts: list[Running] = []
+        try:
+            what = "booting" if kept is None else "waking a snapshot of"
+            with self.progress.step(f"{what} {wish.hosts} host(s) with Xen {wish.release.xen}"):
+                ports = [free_port() for _ in range(1, wish.hosts)]
+                for index in range(wish.hosts):
+                    hosts.append(self._start(index, image, shape, ports, kept))
+                for index, running in enumerate(hosts):
+                    self._wait(index, running, kept)
+                for index, running in enumerate(hosts):
+                    remote = self._remote(index, running)
+                    remote.open(60.0, running.pid)
+                    if kept is not None or index > 0:
+                        remote.run(f"/usr/lib/xend-lab/identity {index} {time.time():.2f}")
+            seconds = round(time.monotonic() - begun, 1)
+            state = State(
+                xen=wish.release.xen,
+                image=str(image.folder),
+                accel=found.kind,
+                why=found.why,
+                how=how,
+                seconds=seconds,
+                hosts=tuple(hosts),
+            )
+            self._write(state)
+        except BaseException as err:
+            place = self._keep_logs(hosts)
+            self._stop(hosts)
+            if isinstance(err, LabError):
+                err.kept = place
+            if kept is not None:
+                snapshot.forget(kept)
+            raise
+        Measures(self.cache).boot(wish.release.xen, how, wish.hosts, seconds)
+        if kept is None and wish.hosts == 1:
+            self._save_snapshot(image, shape, hosts)
+        return state
+
+    def _start(
+        self, index: int, image: Image, shape: Shape, ports: list[int], kept: snapshot.Kept | None
+    ) -> Running:
+        host = self.host(index)
+        if kept is None:
+            overlay(image.disk, host.disk)
+        else:
+            overlay(kept.disk, host.disk, "qcow2")
+        for attempt in range(1, PORT_TRIES + 1):
+            port = free_port()
+            command = qemu_command(
+                shape,
+                image,
+                host,
+                port,
+                network_options(index, ports) if shape.networked else [],
+                kept.state if kept else None,
+            )
+            pid = start(command, host)
+            begun = started_at(pid)
+            time.sleep(0.3)
+            if started_at(pid):
+                return Running(pid, begun, port)
+            if "host forwarding" not in complaint(host) or attempt == PORT_TRIES:
+                break
+        raise LabError(f"QEMU does not start: {complaint(host)}")
+
+    def _wait(self, index: int, running: Running, kept: snapshot.Kept | None) -> None:
+        host = self.host(index)
+        if kept is not None:
+            snapshot.resume(host, running.pid)
+            return
+        timeout = float(os.environ.get("XEND_LAB_TIMEOUT", BOOT_SECONDS))
+        wait_ready(running.pid, host, timeout)
+
+    def _save_snapshot(self, image: Image, shape: Shape, hosts: list[Running]) -> None:
+        """Keep this fresh boot, so that the next ones take a second or two."""
+        remote = self._remote(0, hosts[0])
+        try:
+            with self.progress.step("keeping a snapshot for quicker boots"):
+                remote.run("sync; xl info >/dev/null; python3 -c pass")
+                remote.close()
+                snapshot.save(self.cache, image, shape, self.host(0))
+        except LabError as err:
+            self.progress.say(f"no snapshot kept: {err.cause}")
+        remote.open(60.0, hosts[0].pid)
+
+    def _write(self, state: State) -> None:
+        part = self.state_file.with_suffix(".part")
+        part.write_text(state.to_json())
+        part.rename(self.state_file)
+
+    def down(self) -> bool:
+        """End the lab; whether there was one."""
+        with self.cache.lock(f"lab-{self.name}", "another up or down is under way; waiting"):
+            return self._end_remains()
+
+    def _end_remains(self) -> bool:
+        """End what an old state file tells of, also when only some hosts still run."""
+        try:
+            state = State.from_json(self.state_file.read_text())
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+        was_alive = any(host.alive for host in state.hosts)
+        self._stop(list(state.hosts))
+        self.state_file.unlink(missing_ok=True)
+        for index in range(len(state.hosts)):
+            for disk in self.host(index).folder.glob("*.qcow2"):
+                disk.unlink()
+        return was_alive
+
+    def _stop(self, hosts: list[Running]) -> None:
+        for index, running in enumerate(hosts):
+            if running.alive:
+                self._remote(index, running).close()
+                stop(running.pid, running.started, self.host(index))
+
+    def _keep_logs(self, hosts: list[Running]) -> Path | None:
+        """Copy what a failed boot has written, before the next one overwrites it."""
+        target = self.new_log_folder()
+        with contextlib.suppress(OSError):
+            for index in range(len(hosts)):
+                host = self.host(index)
+                for log in (host.serial, host.stderr):
+                    if log.exists():
+                        shutil.copy(log, target / f"host{index}-{log.name}")
+            return target
+        return None
+
+    def new_log_folder(self) -> Path:
+        """A folder of its own for what is collected now."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        return self.cache.folder("logs", f"{stamp}-{self.name}")
+
+
+def network_options(index: int, ports: list[int]) -> list[str]:
+    """QEMU options for the network that joins the hosts.
+
+    Host 0 is the switch: it listens for each of the others, and a hub joins
+    them with its own card.  Plain sockets, so that no right is needed.
+    """
+    if index > 0:
+        return ["-netdev", f"socket,id=lan,connect=127.0.0.1:{ports[index - 1]}"]
+    options = ["-netdev", "hubport,id=lan,hubid=0"]
+    for peer, port in enumerate(ports, start=1):
+        options += ["-netdev", f"socket,id=peer{peer},listen=127.0.0.1:{port}"]
+        options += ["-netdev", f"hubport,id=hub{peer},hubid=0,netdev=peer{peer}"]
+    return options
