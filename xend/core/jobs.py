@@ -213,19 +213,20 @@ class JobRunner:
         job.domid = domid
         self._jobs[job.id] = job
         self._forget_old()
-        lock = self._locks.take(uuid or job.id)
+        key = uuid or job.id  # A restore learns the uuid only later.
+        lock = self._locks.take(key)
         task = asyncio.create_task(self._run(job, body, lock), name=f"xend-job-{kind}-{name}")
         job.task = task
         self._running.add(task)
-        task.add_done_callback(lambda ended: self._reap(ended, job))
+        task.add_done_callback(lambda ended: self._reap(ended, job, key))
         self._written(job)
         return job
 
-    def _reap(self, task: asyncio.Task[None], job: Job) -> None:
+    def _reap(self, task: asyncio.Task[None], job: Job, key: str) -> None:
         self._running.discard(task)
         if not job.done:  # Cancelled before its first step: the coroutine never ran.
             job.end(JobStatus.CANCELLED, self._clock.time(), OperationCancelled(operation=job.kind))
-        self._locks.give_back(job.uuid or job.id)
+        self._locks.give_back(key)
         self._written(job)
 
     def get(self, id: str) -> Job:

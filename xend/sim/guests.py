@@ -1,0 +1,99 @@
+"""What a simulated domain is, and how its guest behaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from xend.model.domain import DomainConfig
+from xend.model.status import DomainInfo, ShutdownReason
+from xend.model.units import Domid, KiB, Nanoseconds
+
+OVERHEAD = KiB(1024)
+"""LIBXL_MAXMEM_CONSTANT (libxl_internal.h): what libxl allows a domain above its maximum."""
+_BUSY = 0.01
+"""Share of a CPU that an idle guest takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestBehaviour:
+    """How a guest answers.  Times are seconds of the hypervisor's clock."""
+
+    obeys: bool = True
+    """It reacts to a shutdown request."""
+    shutdown_after: float = 0.05
+    crashes_after: float | None = None
+    """Since it was unpaused."""
+    balloons: bool = True
+    """It follows its memory target."""
+
+
+Behaviour = Callable[[DomainConfig], GuestBehaviour]
+
+
+def well_behaved(config: DomainConfig) -> GuestBehaviour:
+    return GuestBehaviour()
+
+
+@dataclass(slots=True, eq=False)
+class SimDomain:
+    domid: Domid
+    config: DomainConfig
+    uuid: str
+    name: str = ""
+    memory: int = 0
+    """KiB that it has got."""
+    max_memory: int = 0
+    paused: bool = True
+    dying: bool = False
+    shutdown: ShutdownReason | None = None
+    behaviour: GuestBehaviour = field(default_factory=GuestBehaviour)
+    ran: float = 0.0
+    """Seconds that it was not paused, up to `resumed_at`."""
+    resumed_at: float | None = None
+    online: int = 1
+    weight: int = 256
+    cap: int = 0
+    pool: int = 0
+    affinity: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    tty: str = ""
+    request: str = ""
+    """A shutdown request that the guest has not answered yet."""
+    restored: bool = False
+
+    @property
+    def alive(self) -> bool:
+        """Its guest can do something."""
+        return not (self.paused or self.dying or self.shutdown is not None)
+
+    def runs_for(self, now: float) -> float:
+        since = now - self.resumed_at if self.resumed_at is not None else 0.0
+        return self.ran + since
+
+    def hold(self, now: float) -> None:
+        """Its virtual CPUs stop."""
+        self.ran = self.runs_for(now)
+        self.resumed_at = None
+
+    def go_on(self, now: float) -> None:
+        if self.resumed_at is None:
+            self.resumed_at = now
+
+    def info(self, now: float) -> DomainInfo:
+        return DomainInfo(
+            domid=self.domid,
+            uuid=self.uuid,
+            running=self.domid == 0,
+            blocked=self.alive and self.domid != 0,
+            paused=self.paused and not self.dying,
+            shutdown=self.shutdown is not None,
+            dying=self.dying,
+            shutdown_reason=ShutdownReason.UNKNOWN if self.shutdown is None else self.shutdown,
+            memory=KiB(self.memory),
+            max_memory=KiB(self.max_memory),
+            cpu_time=Nanoseconds(int(self.runs_for(now) * _BUSY * 1e9)),
+            vcpus_online=self.online,
+            vcpu_max_id=self.config.vcpus - 1,
+            cpupool=self.pool,
+            type=self.config.kind,
+        )

@@ -1,0 +1,356 @@
+"""`ports.Hypervisor` over a simulated machine.
+
+Shipped (`xend --hypervisor sim` runs the whole daemon anywhere) and used by the tests.  One
+contract suite runs against this and against real Xen; where they differ, this is wrong.
+
+Every operation awaits `faults(operation, stage, domid)` before each of its stages.  What that
+raises, the operation fails with (and cleans up, as libxl does); while it hangs, the operation
+hangs; and an operation that is cancelled there leaves what a killed worker process leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID
+
+from xend.core.ports import (
+    DeviceClass,
+    HypervisorEvent,
+    HypervisorEventKind,
+    Progress,
+    ProgressSink,
+    ShutdownRequest,
+    ignore_progress,
+)
+from xend.errors import InvalidArgument, XendError
+from xend.model.devices import Disk, Vfb, Vif
+from xend.model.domain import DomainConfig
+from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
+from xend.model.units import DOM0, Domid, KiB, Nanoseconds
+from xend.sim.guests import OVERHEAD, SimDomain
+from xend.sim.host import host_info
+from xend.sim.image import Image, read_image, write_half, write_image
+from xend.sim.machine import SimMachine, refused
+
+FaultHook = Callable[[str, str, Domid | None], Awaitable[None]]
+"""(operation, stage, domid): create load domain memory devices; destroy devices domain;
+save suspend write; restore read domain memory devices; attach, detach, rename …: change."""
+
+
+async def no_faults(operation: str, stage: str, domid: Domid | None) -> None:
+    """Everything goes well."""
+
+
+class SimHypervisor:
+    def __init__(
+        self,
+        machine: SimMachine,
+        *,
+        faults: FaultHook = no_faults,
+        latency: float = 0.0,
+        kernel_exists: Callable[[str], bool] = lambda path: True,
+    ) -> None:
+        """`latency`: seconds of the machine's clock that each stage takes."""
+        self.machine = machine
+        self.faults = faults
+        self.latency = latency
+        self._kernel_exists = kernel_exists
+        self._events: asyncio.Queue[HypervisorEvent | None] = asyncio.Queue()
+
+    @property
+    def backend(self) -> Literal["xen", "sim"]:
+        return "sim"
+
+    async def start(self) -> None:
+        self._events = asyncio.Queue()
+        self.resync()
+        self.machine.listen(self._events.put_nowait)
+
+    async def close(self) -> None:
+        self.machine.unlisten(self._events.put_nowait)
+        self._events.put_nowait(None)
+
+    def resync(self) -> None:
+        """As after events that may have been lost."""
+        self._events.put_nowait(HypervisorEvent(HypervisorEventKind.RESYNC, DOM0))
+
+    async def events(self) -> AsyncIterator[HypervisorEvent]:
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    async def _stage(self, operation: str, stage: str, domid: Domid | None = None) -> None:
+        await asyncio.sleep(0)
+        if self.latency:
+            await self.machine.clock.sleep(self.latency)
+        await self.faults(operation, stage, domid)
+
+    # -- Queries ---------------------------------------------------------------------------------
+
+    async def host(self) -> HostInfo:
+        return host_info(self.machine)
+
+    async def list_domains(self) -> Sequence[DomainInfo]:
+        await asyncio.sleep(0)
+        return self.machine.infos()
+
+    async def domain(self, domid: Domid) -> DomainInfo:
+        return self.machine.get(domid).info(self.machine.clock.monotonic())
+
+    async def vcpus(self, domid: Domid) -> Sequence[VcpuInfo]:
+        domain = self.machine.get(domid)
+        spent = domain.info(self.machine.clock.monotonic()).cpu_time
+        everywhere = tuple(range(self.machine.cpus))
+        return [
+            VcpuInfo(
+                number=number,
+                online=number < domain.online,
+                blocked=domain.alive and domid != DOM0,
+                running=domid == DOM0,
+                cpu=number % self.machine.cpus,
+                cpu_time=Nanoseconds(spent // domain.config.vcpus),
+                affinity=domain.affinity.get(number, everywhere),
+            )
+            for number in range(domain.config.vcpus)
+        ]
+
+    async def cpupools(self) -> Mapping[int, str]:
+        return dict(self.machine.pools)
+
+    async def scheduler(self, domid: Domid) -> tuple[int, int]:
+        domain = self.machine.get(domid)
+        return domain.weight, domain.cap
+
+    async def dmesg(self, *, clear: bool = False) -> str:
+        text = "\n".join(self.machine.log) + "\n"
+        if clear:
+            self.machine.log.clear()
+        return text
+
+    async def send_debug_keys(self, keys: str) -> None:
+        for key in keys:
+            self.machine.log.append(f"(XEN) '{key}' pressed")
+
+    async def console_tty(self, domid: Domid) -> str:
+        return self.machine.get(domid).tty
+
+    async def retrieve_config(self, domid: Domid) -> Mapping[str, Any]:
+        domain = self.machine.get(domid)
+        return {
+            "c_info": {"name": domain.name, "uuid": domain.uuid, "type": domain.config.kind},
+            "b_info": {"max_memkb": domain.config.max_memory, "target_memkb": domain.memory},
+        }
+
+    async def config_of(self, domid: Domid) -> DomainConfig | None:
+        domain = self.machine.get(domid)
+        if not domain.name:
+            return None  # Still being built: there is no libxl-json yet.
+        return domain.config.model_copy(update={"name": domain.name})
+
+    # -- Quick changes ---------------------------------------------------------------------------
+
+    async def pause(self, domid: Domid) -> None:
+        domain = await self._change("pause", domid)
+        self.machine.pause(domain)
+
+    async def unpause(self, domid: Domid) -> None:
+        domain = await self._change("unpause", domid)
+        self.machine.unpause(domain)
+
+    async def _change(self, operation: str, domid: Domid) -> SimDomain:
+        await self._stage(operation, "change", domid)
+        return self.machine.get(domid)
+
+    async def request_shutdown(self, domid: Domid, request: ShutdownRequest) -> None:
+        self.machine.request(await self._change("shutdown", domid), request)
+
+    async def rename(self, domid: Domid, old: str, new: str) -> None:
+        domain = await self._change("rename", domid)
+        if domain.name != old:
+            raise refused("domain rename", f"unexpected old name {domain.name!r}", domid)
+        if any(other.name == new for other in self.machine.domains.values() if other != domain):
+            raise refused("domain rename", f"domain with name {new!r} already exists.", domid)
+        domain.name = new
+        self.machine.publication.rename(domain)
+
+    async def set_memory_target(self, domid: Domid, target: KiB) -> None:
+        domain = await self._change("set memory", domid)
+        if domid != DOM0 and target > domain.config.max_memory:
+            raise refused("set memory target", f"memory target {target} exceeds the maximum", domid)
+        wanted = target + (0 if domid == DOM0 else OVERHEAD)
+        if domain.behaviour.balloons:
+            domain.memory = min(wanted, domain.memory + int(self.machine.free))
+
+    async def set_max_memory(self, domid: Domid, limit: KiB) -> None:
+        domain = await self._change("set maximum memory", domid)
+        domain.max_memory = limit + OVERHEAD
+        domain.config = domain.config.model_copy(update={"maxmem": int(limit)})
+
+    async def set_vcpus(self, domid: Domid, count: int) -> None:
+        domain = await self._change("set vcpus", domid)
+        if not 1 <= count <= domain.config.vcpus:
+            raise refused("set vcpus", f"requested {count} VCPUs, however maximum is less", domid)
+        domain.online = count
+
+    async def pin_vcpu(self, domid: Domid, vcpu: int, cpus: Sequence[int]) -> None:
+        domain = await self._change("pin vcpu", domid)
+        if not 0 <= vcpu < domain.config.vcpus or not set(cpus) & set(range(self.machine.cpus)):
+            raise refused("pin vcpu", "setting vcpu affinity: Invalid argument", domid)
+        domain.affinity[vcpu] = tuple(sorted(set(cpus)))
+
+    async def set_scheduler(
+        self, domid: Domid, *, weight: int | None = None, cap: int | None = None
+    ) -> None:
+        domain = await self._change("set scheduler", domid)
+        domain.weight = domain.weight if weight is None else weight
+        domain.cap = domain.cap if cap is None else cap
+
+    async def send_trigger(self, domid: Domid, trigger: str, vcpu: int = 0) -> None:
+        domain = await self._change("trigger", domid)
+        if trigger not in ("nmi", "reset", "init", "s3resume", "power", "sleep"):
+            raise InvalidArgument(f"no such trigger: {trigger}", argument="trigger", value=trigger)
+        if trigger == "reset":
+            self.machine.end(domain, ShutdownReason.REBOOT)
+        elif trigger == "power":
+            self.machine.end(domain, ShutdownReason.POWEROFF)
+
+    async def send_sysrq(self, domid: Domid, key: str) -> None:
+        domain = await self._change("sysrq", domid)
+        if key == "c":
+            self.machine.end(domain, ShutdownReason.CRASH)
+        elif key == "b":
+            self.machine.end(domain, ShutdownReason.REBOOT)
+
+    # -- Long changes ----------------------------------------------------------------------------
+
+    async def memory_needed(self, config: DomainConfig) -> KiB:
+        return KiB(config.memory + OVERHEAD)
+
+    async def create(self, config: DomainConfig, progress: ProgressSink = ignore_progress) -> Domid:
+        await self._stage("create", "load")
+        self._check_kernel(config)
+        return await self._build("create", config, progress)
+
+    def _check_kernel(self, config: DomainConfig) -> None:
+        if config.bootloader or not config.kernel or self._kernel_exists(config.kernel):
+            return
+        raise refused(
+            "domain creation",
+            f"libxl__build_dom: xc_dom_kernel_file failed: {config.kernel}: "
+            "No such file or directory",
+        )
+
+    async def _build(
+        self, operation: str, config: DomainConfig, progress: ProgressSink, ran: float = 0.0
+    ) -> Domid:
+        domain = self._new_domain(config)
+        try:
+            progress(Progress("domain", domain.domid))
+            await self._stage(operation, "domain", domain.domid)
+            self.machine.populate(domain)
+            progress(Progress("memory", domain.domid))
+            await self._stage(operation, "memory", domain.domid)
+            self.machine.introduce(domain)
+            progress(Progress("devices", domain.domid))
+            await self._stage(operation, "devices", domain.domid)
+        except XendError:
+            self.machine.remove(domain)
+            raise
+        domain.ran = ran
+        domain.restored = ran > 0
+        return domain.domid
+
+    def _new_domain(self, config: DomainConfig) -> SimDomain:
+        for other in self.machine.domains.values():
+            if other.name == config.name:
+                line = f'libxl_create.c: Domain with name "{config.name}" already exists.'
+                raise refused("domain creation", line)
+        return self.machine.add(config)
+
+    async def destroy(self, domid: Domid) -> None:
+        if domid == DOM0:
+            raise refused("domain destroy", "Domain-0 cannot be destroyed", domid)
+        await self._stage("destroy", "devices", domid)
+        self.machine.pause(self.machine.get(domid))
+        await self._stage("destroy", "domain", domid)
+        self.machine.remove(self.machine.get(domid))
+
+    async def save(
+        self,
+        domid: Domid,
+        path: Path,
+        *,
+        checkpoint: bool = False,
+        progress: ProgressSink = ignore_progress,
+    ) -> None:
+        await self._stage("save", "suspend", domid)
+        domain = self.machine.get(domid)
+        if domain.shutdown is not None:
+            raise refused("domain save", "domain did not respond to suspend request", domid)
+        self.machine.end(domain, ShutdownReason.SUSPEND)
+        config = domain.config.model_copy(update={"name": domain.name})
+        try:
+            write_half(path)
+            progress(Progress("save", domid, percent=50.0))
+            await self._stage("save", "write", domid)
+            write_image(path, Image(config, domain.ran))
+        except (XendError, OSError) as error:
+            self.machine.wake(domain)
+            if isinstance(error, OSError):
+                raise refused("domain save", f"{path}: {error.strerror}", domid) from error
+            raise
+        if checkpoint:
+            self.machine.wake(domain)
+
+    async def saved_config(self, path: Path) -> DomainConfig:
+        return read_image(path).config
+
+    async def restore(
+        self, path: Path, config: DomainConfig | None, progress: ProgressSink = ignore_progress
+    ) -> Domid:
+        await self._stage("restore", "read")
+        image = read_image(path)
+        return await self._build("restore", config or image.config, progress, image.ran)
+
+    async def resume(self, domid: Domid) -> None:
+        domain = await self._change("resume", domid)
+        if domain.shutdown is not ShutdownReason.SUSPEND:
+            raise refused("domain resume", "the domain is not suspended", domid)
+        self.machine.wake(domain)
+
+    async def preserve(self, domid: Domid, name: str, uuid: UUID) -> None:
+        domain = await self._change("preserve", domid)
+        before, domain.uuid, domain.name = domain.uuid, str(uuid), name
+        domain.config = domain.config.model_copy(update={"name": name, "uuid": uuid})
+        self.machine.publication.move(domain, before)
+
+    async def attach_device(
+        self, domid: Domid, device_class: DeviceClass, device: Any
+    ) -> Mapping[str, str]:
+        domain = await self._change("attach", domid)
+        publication = self.machine.publication
+        if isinstance(device, Disk):
+            return publication.disk(domain, device)
+        if isinstance(device, Vif):
+            used = {int(name) for name in publication.attached(domain, "vif")}
+            devid = next(number for number in range(len(used) + 1) if number not in used)
+            return publication.vif(domain, devid, device)
+        if isinstance(device, Vfb):
+            return publication.vfb(domain, len(publication.attached(domain, "vfb")), device)
+        raise refused("device attach", f"no {device_class} can be attached while it runs", domid)
+
+    async def detach_device(
+        self, domid: Domid, device_class: DeviceClass, devid: int, *, force: bool = False
+    ) -> None:
+        domain = await self._change("detach", domid)
+        if not self.machine.publication.detach(domain, device_class, devid):
+            raise refused("device detach", f"no {device_class} {devid}", domid)
+
+    async def dump_core(self, domid: Domid, path: Path) -> None:
+        domain = await self._change("dump", domid)
+        try:
+            write_half(path)
+        except OSError as error:
+            raise refused("core dump", f"{path}: {error.strerror}", domain.domid) from error

@@ -1,0 +1,54 @@
+"""Save files of the simulator: one line of JSON after a magic of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from xend.errors import OperationFailed
+from xend.model.domain import DomainConfig
+
+MAGIC = "xend simulator image\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    config: DomainConfig
+    ran: float
+    """Seconds that the guest had run."""
+
+
+def write_image(path: Path, image: Image) -> None:
+    """Raises OperationFailed with the cause."""
+    body = json.dumps({"config": image.config.model_dump(mode="json"), "ran": image.ran})
+    try:
+        path.write_text(MAGIC + body + "\n", "utf-8")
+    except OSError as error:
+        raise OperationFailed(f"Cannot write {path}: {error.strerror}", stage="save") from error
+
+
+def write_half(path: Path) -> None:
+    """What a save leaves that was cut off."""
+    path.write_text(MAGIC, "utf-8")
+
+
+def read_image(path: Path) -> Image:
+    """Raises OperationFailed with the cause."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperationFailed(f"{path} cannot be restored: {error}", stage="restore") from error
+    if not text.startswith(MAGIC):
+        raise OperationFailed(
+            f"{path} cannot be restored: it does not begin like a saved domain", stage="restore"
+        )
+    try:
+        body = json.loads(text.removeprefix(MAGIC))
+        return Image(DomainConfig.model_validate(body["config"]), float(body["ran"]))
+    except (ValueError, KeyError, ValidationError) as error:
+        raise OperationFailed(
+            f"{path} cannot be restored: it is truncated or damaged", stage="restore"
+        ) from error

@@ -1,0 +1,233 @@
+"""The simulated host: its domains, its memory, its guests' doings.  No port in here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID
+
+from xend.core.ports import Clock, HypervisorEvent, HypervisorEventKind, ShutdownRequest
+from xend.errors import DomainNotFound, HypervisorError
+from xend.model.domain import DomainConfig
+from xend.model.status import DomainInfo, ShutdownReason
+from xend.model.units import DOM0, DOM0_NAME, DOM0_UUID, Domid, KiB, kib
+from xend.sim.guests import OVERHEAD, Behaviour, SimDomain, well_behaved
+from xend.sim.publication import Publication
+from xend.sim.xenstored import SimXenstored
+
+FIRST_RESERVED = 0x7FF0
+"""DOMID_FIRST_RESERVED of xen/include/public/xen.h: domids wrap before it."""
+
+_MEMORY = kib(8192)
+_DOM0_MEMORY = kib(1024)
+
+_REQUESTED: dict[ShutdownRequest, ShutdownReason] = {
+    "poweroff": ShutdownReason.POWEROFF,
+    "halt": ShutdownReason.POWEROFF,
+    "reboot": ShutdownReason.REBOOT,
+    "suspend": ShutdownReason.SUSPEND,
+    "crash": ShutdownReason.CRASH,
+}
+
+
+def refused(operation: str, line: str, domid: int | None = None) -> HypervisorError:
+    """As libxl fails: a code that says nothing, and the reason in the log."""
+    return HypervisorError(
+        f"{operation} failed: {line}",
+        operation=operation,
+        rc=-3,
+        rc_name="ERROR_FAIL",
+        log=(line,),
+        domid=domid,
+    )
+
+
+class SimMachine:
+    """Outlives the daemon that uses it, as a real hypervisor does."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        daemon: SimXenstored,
+        *,
+        memory: KiB = _MEMORY,
+        dom0_memory: KiB = _DOM0_MEMORY,
+        cpus: int = 4,
+        behaviour: Behaviour = well_behaved,
+    ) -> None:
+        self.clock = clock
+        self.total = memory
+        self.cpus = cpus
+        self.behaviour = behaviour
+        self.domains: dict[Domid, SimDomain] = {}
+        self.pools = {0: "Pool-0"}
+        self.log: deque[str] = deque(["(XEN) Xen version 4.17 (simulated by xend)"], maxlen=1000)
+        self.publication = Publication(daemon)
+        self._daemon = daemon
+        self._last = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listeners: list[Callable[[HypervisorEvent], None]] = []
+        self._add_dom0(dom0_memory)
+
+    def _add_dom0(self, memory: KiB) -> None:
+        config = DomainConfig(name=DOM0_NAME, uuid=UUID(DOM0_UUID), memory=memory, vcpus=self.cpus)
+        dom0 = SimDomain(DOM0, config, DOM0_UUID, DOM0_NAME, memory, int(self.total), paused=False)
+        dom0.online = self.cpus
+        dom0.go_on(self.clock.monotonic())
+        self.domains[DOM0] = dom0
+        self.publication.dom0(dom0)
+
+    # -- Memory and looking ----------------------------------------------------------------------
+
+    @property
+    def free(self) -> KiB:
+        return KiB(int(self.total) - sum(domain.memory for domain in self.domains.values()))
+
+    def get(self, domid: Domid) -> SimDomain:
+        domain = self.domains.get(domid)
+        if domain is None or domain.dying:
+            raise DomainNotFound(domid)
+        return domain
+
+    def infos(self) -> list[DomainInfo]:
+        now = self.clock.monotonic()
+        return [self.domains[domid].info(now) for domid in sorted(self.domains)]
+
+    # -- Coming and going ------------------------------------------------------------------------
+
+    def add(self, config: DomainConfig) -> SimDomain:
+        """XEN_DOMCTL_createdomain: it exists, paused, with nothing in it."""
+        domid = self._next_domid()
+        domain = SimDomain(domid, config, str(config.uuid))
+        domain.behaviour = self.behaviour(config)
+        domain.online = config.vcpus_online or config.vcpus
+        domain.weight, domain.cap = config.cpu_weight, config.cpu_cap
+        domain.max_memory = config.max_memory + OVERHEAD
+        self.domains[domid] = domain
+        return domain
+
+    def _next_domid(self) -> Domid:
+        for _ in range(FIRST_RESERVED):
+            self._last = self._last + 1 if self._last + 1 < FIRST_RESERVED else 1
+            if Domid(self._last) not in self.domains:
+                return Domid(self._last)
+        raise refused("domain creation", "libxl_create.c:domain creation fail: No space left")
+
+    def populate(self, domain: SimDomain) -> None:
+        """Its memory: all of it or an error."""
+        needed = domain.config.memory + OVERHEAD
+        if needed > self.free:
+            raise refused(
+                "domain creation",
+                "xc_dom_boot_mem_init: panic: can't allocate low memory for domain: Out of memory",
+                domain.domid,
+            )
+        domain.memory = needed
+
+    def introduce(self, domain: SimDomain) -> None:
+        """It has its name and devices, and everybody hears of it."""
+        domain.name = domain.config.name
+        self.publication.domain(domain, self.clock.time())
+        self.tell(HypervisorEventKind.CREATED, domain)
+
+    def remove(self, domain: SimDomain) -> None:
+        domain.memory = 0
+        del self.domains[domain.domid]
+        shared = any(other.uuid == domain.uuid for other in self.domains.values())
+        self.publication.remove(domain, vm=not shared)
+        self.tell(HypervisorEventKind.DEATH, domain)
+
+    # -- What guests do --------------------------------------------------------------------------
+
+    def unpause(self, domain: SimDomain) -> None:
+        first = domain.paused and domain.runs_for(self.clock.monotonic()) == 0
+        domain.paused = False
+        if domain.shutdown is None:
+            domain.go_on(self.clock.monotonic())
+        after = domain.behaviour.crashes_after
+        if first and after is not None:
+            self._later(after, domain, lambda: self.end(domain, ShutdownReason.CRASH))
+        if domain.request:
+            self._answer(domain)
+
+    def pause(self, domain: SimDomain) -> None:
+        domain.paused = True
+        domain.hold(self.clock.monotonic())
+
+    def request(self, domain: SimDomain, request: ShutdownRequest) -> None:
+        domain.request = request
+        self._daemon.write(f"/local/domain/{domain.domid}/control/shutdown", request)
+        if domain.alive:
+            self._answer(domain)
+
+    def _answer(self, domain: SimDomain) -> None:
+        if not domain.behaviour.obeys:
+            return
+
+        def act() -> None:
+            if domain.alive and domain.request:
+                reason = next(r for name, r in _REQUESTED.items() if name == domain.request)
+                domain.request = ""
+                self._daemon.write(f"/local/domain/{domain.domid}/control/shutdown", "")
+                self.end(domain, reason)
+
+        self._later(domain.behaviour.shutdown_after, domain, act)
+
+    def end(self, domain: SimDomain, reason: ShutdownReason) -> None:
+        """The guest ends (or is suspended); its domain stays until somebody destroys it."""
+        if domain.shutdown is not None or domain.dying:
+            return
+        domain.hold(self.clock.monotonic())
+        domain.shutdown = reason
+        self._daemon.shutdown(domain.domid)
+        self.tell(HypervisorEventKind.SHUTDOWN, domain, reason)
+
+    def wake(self, domain: SimDomain) -> None:
+        """Back from a suspend."""
+        domain.shutdown = None
+        if not domain.paused:
+            domain.go_on(self.clock.monotonic())
+
+    def crash(self, domid: Domid) -> None:
+        """For tests."""
+        self.end(self.get(domid), ShutdownReason.CRASH)
+
+    def _later(self, seconds: float, domain: SimDomain, act: Callable[[], None]) -> None:
+        async def wait() -> None:
+            await self.clock.sleep(seconds)
+            if self.domains.get(domain.domid) is domain:
+                act()
+
+        self._spawn(wait())
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        """Ends the guests' own tasks; the domains stay."""
+        tasks = [*self._tasks]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # -- Telling ---------------------------------------------------------------------------------
+
+    def listen(self, told: Callable[[HypervisorEvent], None]) -> None:
+        self._listeners.append(told)
+
+    def unlisten(self, told: Callable[[HypervisorEvent], None]) -> None:
+        self._listeners.remove(told)
+
+    def tell(
+        self,
+        kind: HypervisorEventKind,
+        domain: SimDomain,
+        reason: ShutdownReason = ShutdownReason.UNKNOWN,
+    ) -> None:
+        for told in tuple(self._listeners):
+            told(HypervisorEvent(kind, domain.domid, domain.uuid, reason))
