@@ -119,6 +119,7 @@ class _Child:
                 os.close(reading)
                 stream.fd = writing
             xm.server.disconnect()
+            xm.terminal.leave()
             status = guarded(xm, typed, work)
             xm.out.flush()
         finally:

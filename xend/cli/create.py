@@ -17,7 +17,7 @@ from xend.cli.records import child_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TextIO
+    from typing import Any, Literal, TextIO
 
     from xend.cli.app import Xm
     from xend.config.xmcreate import CreateRequest
@@ -49,7 +49,7 @@ def new(xm: Xm, args: list[str]) -> None:
         raise _refused(fault) from fault
 
 
-def _prepare(xm: Xm, command: str, args: list[str]) -> CreateRequest:
+def _prepare(xm: Xm, command: Literal["create", "new"], args: list[str]) -> CreateRequest:
     """What the command line and the file ask for; Exit when there is nothing to create."""
     import os
 

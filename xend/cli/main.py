@@ -77,6 +77,11 @@ def main(argv: list[str] | None = None) -> NoReturn:
     os._exit(status & 0xFF)
 
 
+def main_of_launcher() -> NoReturn:
+    """For `python3 -c`, which has put its own name in front of the words."""
+    main(sys.argv[1:])
+
+
 def die_of_closed_pipe() -> NoReturn:
     """Nobody reads the output any more: end as any program would, without a word."""
     signal(SIGPIPE, SIG_DFL)

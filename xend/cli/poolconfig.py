@@ -134,6 +134,7 @@ def _find(xm: Xm, settings: _Settings, defconfig: str) -> str:
 def _from_file(xm: Xm, path: str, variables: dict[str, str]) -> dict[str, Any]:
     """The file's variables, of whatever name."""
     from xend.config import xmfile
+    from xend.config.xmlimits import ExitRequested
     from xend.errors import ConfigError
 
     streams = {"stdout": cast("TextIO", xm.out), "stderr": cast("TextIO", xm.err)}
@@ -141,7 +142,7 @@ def _from_file(xm: Xm, path: str, variables: dict[str, str]) -> dict[str, Any]:
     run = xmfile.Run(env=xm.env, cwd=cwd, argv=["xm"], variables=variables, **streams)
     try:
         return dict(xmfile.load(path, run))
-    except xmfile.ExitRequested as request:
+    except ExitRequested as request:
         if request.text:
             xm.err.write(request.text)
         raise Exit(request.code) from request

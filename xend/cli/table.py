@@ -19,13 +19,13 @@ class Command:
     """A row.  `doer` is `module.function` under xend.cli, imported when the command runs."""
 
     __slots__ = (
+        "alone",
         "counts",
         "doer",
         "listed",
         "name",
         "options",
         "plain",
-        "quick",
         "summary",
         "usage",
     )
@@ -39,7 +39,7 @@ class Command:
         counts: Counts = None,
         *options: Option,
         listed: bool = True,
-        quick: bool = False,
+        alone: bool = False,
         plain: bool = False,
     ) -> None:
         self.name = name
@@ -52,8 +52,9 @@ class Command:
         self.options = options
         self.listed = listed
         """Appears in `xm help`."""
-        self.quick = quick
-        """Leaves no trace in its process: a warm process may go on to the next command."""
+        self.alone = alone
+        """Needs the caller's folder or environment, or leaves traces: a warm process that has run
+        it runs nothing after it."""
         self.plain = plain
         """Needs the caller's own process: a warm one declines it."""
 
@@ -123,6 +124,7 @@ COMMANDS: tuple[Command, ...] = (
         "create.create",
         None,
         *_CREATE_OPTIONS,
+        alone=True,
     ),
     Command(
         "new",
@@ -131,6 +133,7 @@ COMMANDS: tuple[Command, ...] = (
         "create.new",
         None,
         *_CREATE_OPTIONS,
+        alone=True,
     ),
     Command(
         "delete",
@@ -139,13 +142,9 @@ COMMANDS: tuple[Command, ...] = (
         "domains.delete",
         (1, 1),
     ),
-    Command("destroy", "<Domain>", "End a domain at once.", "domains.destroy", (1, 1), quick=True),
-    Command(
-        "domid", "<DomainName>", "Print the id of a domain.", "listing.domid", (1, 1), quick=True
-    ),
-    Command(
-        "domname", "<DomId>", "Print the name of a domain.", "listing.domname", (1, 1), quick=True
-    ),
+    Command("destroy", "<Domain>", "End a domain at once.", "domains.destroy", (1, 1)),
+    Command("domid", "<DomainName>", "Print the id of a domain.", "listing.domid", (1, 1)),
+    Command("domname", "<DomId>", "Print the name of a domain.", "listing.domname", (1, 1)),
     Command(
         "dump-core",
         "[-L|--live] [-C|--crash] [-R|--reset] <Domain> [Filename]",
@@ -155,6 +154,7 @@ COMMANDS: tuple[Command, ...] = (
         ("-L", "--live", "Let the domain run meanwhile"),
         ("-C", "--crash", "Crash the domain afterwards"),
         ("-R", "--reset", "Reset the domain afterwards"),
+        alone=True,
     ),
     Command(
         "list",
@@ -166,7 +166,6 @@ COMMANDS: tuple[Command, ...] = (
         ("", "--label", "Show security labels too"),
         ("", "--state=<state>", "Only those in this state"),
         ("", "--pool=<pool>", "Only those in this CPU pool"),
-        quick=True,
     ),
     Command(
         "mem-max",
@@ -195,7 +194,7 @@ COMMANDS: tuple[Command, ...] = (
         ("-s", "--ssl", "Encrypt the connection."),
         ("-c", "--change_home_server", "Manage the domain from the other host from now on."),
     ),
-    Command("pause", "<Domain>", "Stop a domain's CPUs.", "domains.pause", (1, 1), quick=True),
+    Command("pause", "<Domain>", "Stop a domain's CPUs.", "domains.pause", (1, 1)),
     Command("reboot", "<Domain> [-wa]", "Ask a domain to reboot.", "shutdown.reboot", (1, 3)),
     Command(
         "rename",
@@ -203,7 +202,6 @@ COMMANDS: tuple[Command, ...] = (
         "Give a domain another name.",
         "domains.rename",
         (2, 2),
-        quick=True,
     ),
     Command("reset", "<Domain>", "Destroy a domain and start it again.", "domains.reset", (1, 1)),
     Command(
@@ -213,6 +211,7 @@ COMMANDS: tuple[Command, ...] = (
         "checkpoint.restore",
         (1, 2),
         _PAUSED,
+        alone=True,
     ),
     Command(
         "resume",
@@ -229,6 +228,7 @@ COMMANDS: tuple[Command, ...] = (
         "checkpoint.save",
         (2, 3),
         ("-c", "--checkpoint", "Let the domain go on afterwards"),
+        alone=True,
     ),
     Command(
         "shutdown", "<Domain> [-waRH]", "Ask a domain to shut down.", "shutdown.shutdown", (1, 4)
@@ -243,6 +243,7 @@ COMMANDS: tuple[Command, ...] = (
         ("-c", "--console_autoconnect", "Attach to its console"),
         ("", "--vncviewer", "Start a VNC viewer on its display"),
         ("", "--vncviewer-autopass", _VNC_PASS),
+        alone=True,
     ),
     Command(
         "suspend",
@@ -266,12 +267,13 @@ COMMANDS: tuple[Command, ...] = (
         (2, 3),
     ),
     Command("top", "", "Watch the host and its domains.", "console.top", (0, 0)),
-    Command("unpause", "<Domain>", "Let a domain run.", "domains.unpause", (1, 1), quick=True),
+    Command("unpause", "<Domain>", "Let a domain run.", "domains.unpause", (1, 1)),
     Command(
         "uptime",
         "[-s] [Domain, ...]",
         "Show for how long domains have been running. JSON with --json.",
         "listing.uptime",
+        alone=True,
     ),
     Command(
         "usb-add",
@@ -293,14 +295,12 @@ COMMANDS: tuple[Command, ...] = (
         "Print the state of a domain in one word.",
         "listing.domstate",
         (1, 1),
-        quick=True,
     ),
     Command(
         "vcpu-list",
         "[Domain, ...]",
         "Show the virtual CPUs of domains. JSON with --json.",
         "listing.vcpu_list",
-        quick=True,
     ),
     Command(
         "vcpu-pin",
@@ -327,7 +327,6 @@ COMMANDS: tuple[Command, ...] = (
         "host.dmesg",
         (0, 1),
         ("-c", "--clear", "Print them, then empty the buffer"),
-        quick=True,
     ),
     Command(
         "info",
@@ -337,7 +336,6 @@ COMMANDS: tuple[Command, ...] = (
         (0, 1),
         ("-c", "--config", "Print the daemon's configuration instead"),
         ("-n", "--numa", "With the topology of CPUs and memory"),
-        quick=True,
     ),
     Command("log", "", "Print the daemon's log.", "host.log", (0, 0)),
     Command(
@@ -400,7 +398,6 @@ COMMANDS: tuple[Command, ...] = (
         "<Domain> [--long]",
         "Show a domain's disks. JSON with --json.",
         "devices.block_list",
-        quick=True,
     ),
     Command(
         "block-configure",
@@ -431,7 +428,6 @@ COMMANDS: tuple[Command, ...] = (
         "devices.network_list",
         None,
         ("-l", "--long", "Everything about them, as SXP"),
-        quick=True,
     ),
     Command(
         "network2-attach",
@@ -485,6 +481,7 @@ COMMANDS: tuple[Command, ...] = (
         "Give a domain a SCSI device.",
         "scsi.attach",
         (3, 4),
+        alone=True,
     ),
     Command(
         "scsi-detach",
@@ -519,6 +516,7 @@ COMMANDS: tuple[Command, ...] = (
         "Show a domain's virtual USB controllers and what is plugged into them.",
         "usb.list_attached",
         (1, 1),
+        alone=True,
     ),
     Command(
         "usb-list-assignable-devices",
@@ -526,6 +524,7 @@ COMMANDS: tuple[Command, ...] = (
         "Show the USB devices of the host that no domain has.",
         "usb.list_assignable",
         (0, 0),
+        alone=True,
     ),
     Command(
         "usb-hc-create",
@@ -679,6 +678,7 @@ COMMANDS: tuple[Command, ...] = (
         "cpupool.create",
         None,
         *_POOL_OPTIONS,
+        alone=True,
     ),
     Command(
         "cpupool-new",
@@ -687,6 +687,7 @@ COMMANDS: tuple[Command, ...] = (
         "cpupool.new",
         None,
         *_POOL_OPTIONS,
+        alone=True,
     ),
     Command("cpupool-start", "<CPU Pool>", "Make a managed CPU pool.", "cpupool.start", (1, 1)),
     Command(

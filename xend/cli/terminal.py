@@ -23,19 +23,18 @@ if TYPE_CHECKING:
     class Terminal(Protocol):
         """Where such a program runs: in this process, or at the caller of a warm one."""
 
-        warm: bool
-
         def replace(self, argv: list[str], env: Mapping[str, str]) -> NoReturn:
             """Become that program; OSError when it cannot be run."""
 
         def start(self, argv: list[str], env: Mapping[str, str]) -> Program:
             """Run that program beside this command."""
 
+        def leave(self) -> None:
+            """In a child of the process that has it: it is the parent's alone."""
+
 
 class LocalTerminal:
     """This process has the terminal itself."""
-
-    warm = False
 
     def __init__(self, out: Stream) -> None:
         self._out = out
@@ -47,6 +46,9 @@ class LocalTerminal:
     def start(self, argv: list[str], env: Mapping[str, str]) -> LocalProgram:
         self._out.flush()
         return LocalProgram(os.posix_spawn(argv[0], argv, env))
+
+    def leave(self) -> None:
+        """Nothing to do: a child's output goes elsewhere already."""
 
 
 class LocalProgram:
