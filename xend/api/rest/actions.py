@@ -21,7 +21,7 @@ class Pausable(Arguments):
 
 
 class Rename(Arguments):
-    new: str = Field(min_length=1, max_length=255, pattern=r"\A[A-Za-z0-9_\-.:+]+\Z")
+    new: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_\-.:+]+$")
 
 
 class Trigger(Arguments):

@@ -1,0 +1,70 @@
+"""Building the adapters and the service: the one place that chooses."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from xend.core.clock import SystemClock
+from xend.core.domains import DomainService
+from xend.daemon.dialect import decode_config, encode_config
+from xend.daemon.options import Options
+from xend.daemon.settings import Settings
+from xend.store.hostfiles import LocalFiles
+from xend.store.journal import SqliteJournal
+from xend.store.repository import FileRepository
+
+if TYPE_CHECKING:
+    from xend.core.ports import Clock, HostFiles, Hypervisor, XenStore
+
+
+async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -> DomainService:
+    """A started service.  Whatever was opened is closed by `stack`, last first.
+
+    HypervisorUnavailable says what is missing; nothing of any guest has been touched then.
+    """
+    clock = SystemClock()
+    real = LocalFiles()
+    stack.push_async_callback(real.close)
+    if options.hypervisor == "sim":
+        hypervisor, store, files = _simulated(real, clock)
+    else:
+        hypervisor, store, files = _real(real)
+    await store.start()
+    stack.push_async_callback(store.close)
+    await hypervisor.start()
+    stack.push_async_callback(hypervisor.close)
+    repository = FileRepository(settings.domains_dir, encode_config, decode_config)
+    stack.push_async_callback(repository.close)
+    journal = SqliteJournal(settings.database)
+    stack.push_async_callback(journal.close)
+    await journal.start()
+    service = DomainService(
+        hypervisor, store, repository, journal, clock, settings.service, files=files
+    )
+    stack.push_async_callback(service.close)
+    await service.start()
+    return service
+
+
+def _real(files: HostFiles) -> tuple[Hypervisor, XenStore, HostFiles]:
+    """libxl is loaded only here: a host without it can run the simulator."""
+    from xend.libxl.probe import check_host
+
+    check_host()
+    from xend.libxl.hypervisor import XenHypervisor
+    from xend.store.client import XenStoreClient
+
+    hypervisor: Hypervisor = XenHypervisor()
+    store: XenStore = XenStoreClient()
+    return hypervisor, store, files
+
+
+def _simulated(files: HostFiles, clock: Clock) -> tuple[Hypervisor, XenStore, HostFiles]:
+    from xend.sim.files import SimFiles
+    from xend.sim.hypervisor import SimHypervisor
+    from xend.sim.machine import SimMachine
+    from xend.sim.xenstore import SimXenStore
+
+    store = SimXenStore()
+    return SimHypervisor(SimMachine(clock, store.daemon)), store, SimFiles(files)

@@ -1,0 +1,116 @@
+"""start, stop, restart, reload and status: from the outside, in as few imports as can be."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from xend.daemon.options import Options
+from xend.daemon.pidfile import holder
+
+NOT_RUNNING: Final = 3
+"""Exit code of `status`, as LSB has it."""
+STOP_SECONDS: Final = 60.0
+START_SECONDS: Final = 300.0
+READY: Final = b"ready\n"
+
+
+def start(options: Options) -> int:
+    """0 when it serves, also when it already did; 1 with the daemon's own error."""
+    if holder(options.pid_file) is not None:
+        return 0
+    reader, writer = os.pipe()
+    try:
+        process = _spawn(options, writer)
+    finally:
+        os.close(writer)
+    with open(reader, "rb") as pipe:
+        said = pipe.read()  # until it is ready, or has ended
+    if said == READY:
+        return 0
+    text = said.decode(errors="replace").strip()
+    print(text or _silent_death(process, options), file=sys.stderr)
+    return 1
+
+
+def _spawn(options: Options, status_fd: int) -> subprocess.Popen[bytes]:
+    """A process of its own session, started by exec: no half of this one lives on in it."""
+    debug = _debug_log(options)
+    with debug.open("ab") as output:
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "xend",
+                "--foreground",
+                f"--status-fd={status_fd}",
+                *options.arguments(),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            pass_fds=[status_fd],
+            start_new_session=True,
+        )
+
+
+def _debug_log(options: Options) -> Path:
+    """Where what bypasses the log goes: crashes, and the fault handler's stacks."""
+    if options.log_file is not None:
+        folder = options.log_file.parent
+    elif options.private:
+        folder = options.state_dir
+    else:
+        folder = Path("/var/log/xen")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "xend-debug.log"
+
+
+def _silent_death(process: subprocess.Popen[bytes], options: Options) -> str:
+    status = process.wait()
+    return f"xend: the daemon ended with status {status}; see {_debug_log(options)}"
+
+
+def stop(options: Options) -> int:
+    """0 when it does not run (any more)."""
+    deadline = time.monotonic() + STOP_SECONDS
+    pid = holder(options.pid_file)
+    if pid:
+        _signal(pid, signal.SIGTERM)
+    while holder(options.pid_file) is not None:
+        if time.monotonic() > deadline:
+            print(f"xend: pid {pid} does not end after {STOP_SECONDS:g} s", file=sys.stderr)
+            return 1
+        time.sleep(0.05)
+    return 0
+
+
+def restart(options: Options) -> int:
+    return stop(options) or start(options)
+
+
+def reload(options: Options) -> int:
+    pid = holder(options.pid_file)
+    if not pid:
+        print("xend: not running", file=sys.stderr)
+        return 1
+    _signal(pid, signal.SIGHUP)
+    return 0
+
+
+def status(options: Options) -> int:
+    return NOT_RUNNING if holder(options.pid_file) is None else 0
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        os.kill(pid, number)
