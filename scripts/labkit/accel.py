@@ -61,9 +61,7 @@ def choose(cache: Cache, image: Image, shape: Shape, progress: Progress) -> Acce
     """The fastest acceleration that really boots Xen here, or what the user forces."""
     wanted = os.environ.get("XEND_LAB_ACCEL", "auto")
     if wanted not in CHOICES:
-        raise LabError(
-            f"XEND_LAB_ACCEL is {wanted!r}", f"it may be one of: {', '.join(CHOICES)}"
-        )
+        raise LabError(f"XEND_LAB_ACCEL is {wanted!r}", f"it may be one of: {', '.join(CHOICES)}")
     if wanted == "tcg":
         return replace(TCG, why="software emulation, as XEND_LAB_ACCEL=tcg asks")
     reason = _kvm_unusable()

@@ -87,7 +87,9 @@ class Cache:
         short = Path(f"/tmp/xend-lab-{os.geteuid()}")
         short.mkdir(mode=0o700, exist_ok=True)
         if short.stat().st_uid != os.geteuid():
-            raise LabError(f"{short} belongs to somebody else", "set XEND_LAB_CACHE to a short path")
+            raise LabError(
+                f"{short} belongs to somebody else", "set XEND_LAB_CACHE to a short path"
+            )
         path = short / digest(str(run_dir))
         path.mkdir(mode=0o700, exist_ok=True)
         return path

@@ -53,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def verb(name: str, summary: str, release: bool = False, host: bool = False) -> argparse.ArgumentParser:
+    def verb(
+        name: str, summary: str, release: bool = False, host: bool = False
+    ) -> argparse.ArgumentParser:
         one = verbs.add_parser(name, help=summary, description=summary)
         one.add_argument("-q", "--quiet", action="store_true", help="no progress lines")
         if release:
@@ -78,7 +80,12 @@ def parser() -> argparse.ArgumentParser:
     sync.add_argument("--force", action="store_true", help="send everything, changed or not")
     run = verb("exec", "run a command in dom0 and exit with its status", host=True)
     run.add_argument("-t", "--tty", action="store_true", help="give the command a terminal")
-    run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="one word is a shell command; several are passed on unchanged")
+    run.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="-- CMD",
+        help="one word is a shell command; several are passed on unchanged",
+    )
     for name, summary in (
         ("push", "copy local files and folders to dom0, as cp -r does"),
         ("pull", "copy files and folders of dom0 here, as cp -r does"),

@@ -27,7 +27,9 @@ class Guests:
     disks: list[dict[str, Any]] = field(default_factory=list)
 
 
-def build_guests(cache: Cache, root: Path, parts: GuestFiles, work: Path) -> Guests:
+def build_guests(
+    cache: Cache, root: Path, parts: GuestFiles, work: Path, progress: Progress
+) -> Guests:
     """Everything for /var/lib/xen/images."""
     guests = Guests()
     guests.files["vmlinux"] = parts.kernel

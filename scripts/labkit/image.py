@@ -140,7 +140,7 @@ def ensure_image(cache: Cache, release: Release, progress: Progress) -> Image:
             build = cache.folder("images") / f"{final.name}.part"
             shutil.rmtree(build, ignore_errors=True)
             build.mkdir()
-            facts = _assemble(cache, release, parts, build)
+            facts = _assemble(cache, release, parts, build, progress)
         facts["build_seconds"] = round(time.monotonic() - begun, 1)
         facts["build_from"] = "nothing" if fresh_root else "a cached Debian root"
         (build / "manifest.json").write_text(json.dumps(facts, indent=2) + "\n")
@@ -161,7 +161,9 @@ def _forget_older(cache: Cache, release: Release, keep: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _assemble(cache: Cache, release: Release, parts: Ingredients, build: Path) -> dict[str, Any]:
+def _assemble(
+    cache: Cache, release: Release, parts: Ingredients, build: Path, progress: Progress
+) -> dict[str, Any]:
     root = parts.root
     bzimage = _only(root / "boot", "vmlinuz-*")
     version = bzimage.name.removeprefix("vmlinuz-")
@@ -181,10 +183,11 @@ def _assemble(cache: Cache, release: Release, parts: Ingredients, build: Path) -
         "labrun",
         {"labrun.c": (DATA / "dom0/labrun.c").read_bytes()},
         "gcc -O2 -Wall -Wextra -static -s -o ../out/labrun labrun.c",
+        progress,
     )
     _dom0_overlay(parts, overlay, tools)
     guests = build_guests(
-        cache, root, GuestFiles(kernel, version, modules, busybox), build / "guests"
+        cache, root, GuestFiles(kernel, version, modules, busybox), build / "guests", progress
     )
     images = overlay / "var/lib/xen/images"
     images.mkdir(parents=True, exist_ok=True)
@@ -309,6 +312,4 @@ def _run_stage(plan: dict[str, Any], out: Path) -> None:
         )
     if done.returncode != 0:
         tail = done.stderr.decode(errors="replace").strip().splitlines()[-15:]
-        raise LabError(
-            "making dom0's image failed\n" + "\n".join("    " + line for line in tail)
-        )
+        raise LabError("making dom0's image failed\n" + "\n".join("    " + line for line in tail))

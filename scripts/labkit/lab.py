@@ -161,9 +161,7 @@ class Lab:
                 "end it first (scripts/lab down), or use --name for a second one",
             )
 
-    def _boot(
-        self, wish: Wish, image: Image, shape: Shape, found: accel.Acceleration
-    ) -> State:
+    def _boot(self, wish: Wish, image: Image, shape: Shape, found: accel.Acceleration) -> State:
         kept = None if wish.cold else snapshot.find(self.cache, image, shape)
         how = "cold" if kept is None else "snapshot"
         begun = time.monotonic()

@@ -18,6 +18,8 @@ from labkit.image import Image
 from labkit.qmp import Qmp
 
 READY_LINE = "lab: ready"
+
+
 @dataclass(frozen=True)
 class Shape:
     """What must be equal for a saved state to fit: the machine as a guest sees it."""

@@ -6,6 +6,7 @@ dom0 the same compilation would take minutes under emulation.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import subprocess
 import tarfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from labkit.cache import Cache, digest
 from labkit.errors import LabError
 from labkit.hosttools import as_root
+from labkit.progress import Progress
 
 RECIPE = 1
 TAIL_LINES = 20
@@ -44,27 +46,36 @@ def _pack(files: Mapping[str, bytes]) -> bytes:
 
 
 def compile_in_root(
-    cache: Cache, root: Path, what: str, files: Mapping[str, bytes], command: str
+    cache: Cache,
+    root: Path,
+    what: str,
+    files: Mapping[str, bytes],
+    command: str,
+    progress: Progress,
 ) -> dict[str, bytes]:
     """Run a shell command over the files in the root; it leaves its results in ../out.
 
     Results are kept by a hash of root, files and command.
     """
     key = digest(
-        RECIPE, root.name, command, {name: digest(data.hex()) for name, data in files.items()}
+        RECIPE,
+        root.name,
+        command,
+        {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     )
     kept = cache.folder("native") / f"{what}-{key}.tar"
     if not kept.exists():
-        done = subprocess.run(
-            [*as_root(), "sh", "-c", SCRIPT, "sh", str(root), command],
-            input=_pack(files),
-            capture_output=True,
-            check=False,
-        )
+        with progress.step(f"compiling the {what} for dom0"):
+            done = subprocess.run(
+                [*as_root(), "sh", "-c", SCRIPT, "sh", str(root), command],
+                input=_pack(files),
+                capture_output=True,
+                check=False,
+            )
         if done.returncode != 0:
             text = done.stderr.decode(errors="replace").strip().splitlines()[-TAIL_LINES:]
             raise LabError(
-                f"compiling {what} for dom0 failed with status {done.returncode}\n"
+                f"compiling the {what} for dom0 failed with status {done.returncode}\n"
                 + "\n".join("    " + line for line in text)
             )
         part = kept.with_suffix(".part")

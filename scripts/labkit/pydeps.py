@@ -6,10 +6,13 @@ index.  Wheels for dom0's Python are unpacked and byte-compiled here.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from labkit.cache import CHECKOUT, Cache, digest
@@ -82,30 +85,76 @@ def ensure_site_packages(cache: Cache, release: Release, progress: Progress) -> 
     return final
 
 
-def byte_compile(release: Release, folder: Path, installed_at: str) -> bool:
-    """Byte-compile a tree for dom0's Python, if this machine has one of the same version.
-
-    Dom0 then trusts the result without looking at the sources: comparing times
-    costs a stat per module, and files that travel in an archive would not match.
-    """
+def matching_python(release: Release) -> str | None:
+    """A Python of this machine whose byte code dom0's Python takes."""
     for name in (f"python{release.python}", "python3"):
-        python = shutil.which(name, path="/usr/bin") or shutil.which(name)
-        if python and _version_of(python) == release.python:
-            break
-    else:
-        return False
-    run(
-        [
-            *(python, "-I", "-m", "compileall", "-q", "-j", str(os.cpu_count() or 1)),
-            *("--invalidation-mode", "unchecked-hash", "-s", folder, "-p", installed_at),
-            folder,
-        ],
-        what="byte-compiling for dom0",
-    )
-    return True
+        for python in (shutil.which(name, path="/usr/bin"), shutil.which(name)):
+            if python and _version_of(python) == release.python:
+                return python
+    return None
 
 
 def _version_of(python: str) -> str:
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
     return done.stdout.strip()
+
+
+def byte_compile(release: Release, folder: Path, installed_at: str) -> bool:
+    """Byte-compile a tree for dom0's Python, if this machine has one of the same version.
+
+    Dom0 then trusts the result without looking at the sources: comparing times
+    costs a stat per module, and files that travel in an archive would not match.
+    """
+    python = matching_python(release)
+    if python is None:
+        return False
+    done = subprocess.run(
+        [
+            *(python, "-I", "-m", "compileall", "-q", "-j", str(os.cpu_count() or 1)),
+            *("--invalidation-mode", "unchecked-hash", "-s", folder, "-p", installed_at),
+            folder,
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    # A dependency may ship a file for another Python only: that one is left alone.
+    return done.returncode == 0
+
+
+def byte_compile_files(
+    release: Release, cache: Cache, sources: Mapping[str, bytes], installed_at: str
+) -> dict[str, bytes]:
+    """Byte code of single files by their names below `installed_at`, kept by content."""
+    python = matching_python(release)
+    if python is None:
+        return {}
+    kept = cache.folder("bytecode", release.python)
+    key_of = {
+        name: digest(RECIPE, installed_at, name, hashlib.sha256(data).hexdigest())
+        for name, data in sources.items()
+    }
+    missing = {name for name, key in key_of.items() if not (kept / key).exists()}
+    if missing:
+        with tempfile.TemporaryDirectory(prefix="xend-lab-") as scratch:
+            for name in missing:
+                path = Path(scratch) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(sources[name])
+            # A file with a syntax error gets no byte code: Python in dom0 will tell.
+            byte_compile(release, Path(scratch), installed_at)
+            for name in missing:
+                made = _byte_code_of(Path(scratch) / name, release)
+                if made.exists():
+                    shutil.move(made, kept / key_of[name])
+    result: dict[str, bytes] = {}
+    for name, key in key_of.items():
+        if (kept / key).exists():
+            result[str(_byte_code_of(Path(name), release))] = (kept / key).read_bytes()
+    return result
+
+
+def _byte_code_of(path: Path, release: Release) -> Path:
+    tag = "cpython-" + release.python.replace(".", "")
+    return path.parent / "__pycache__" / f"{path.stem}.{tag}.pyc"

@@ -121,7 +121,7 @@ def mmdebstrap_command(release: Release, target: Path) -> list[str]:
         *_proxy_options(),
         '--customize-hook=mkdir -p "$1/var/lib/xend-lab"',
         f'--customize-hook=cp "$1/var/lib/dpkg/status" "$1/{DOM0_STATUS}"',
-        f"--customize-hook=cd \"$1\" && find . -xdev -path ./proc -prune -o -path ./sys -prune "
+        f'--customize-hook=cd "$1" && find . -xdev -path ./proc -prune -o -path ./sys -prune '
         f"-o -path ./dev -prune -o -printf '%P\\n' >{DOM0_LIST}",
         # Through chroot: apt outside would hand the packages to the build machine's dpkg.
         f'--customize-hook=chroot "$1" apt-get install -y {build}',

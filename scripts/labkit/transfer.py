@@ -38,7 +38,9 @@ def push(remote: Remote, sources: Sequence[Path], target: str) -> None:
 
     where = shlex.quote(str(folder))
     remote.send(
-        f"mkdir -p {where} && tar -x -C {where}", write, f"pushing to {place} of host {remote.index}"
+        f"mkdir -p {where} && tar -x -C {where}",
+        write,
+        f"pushing to {place} of host {remote.index}",
     )
 
 
