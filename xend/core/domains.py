@@ -197,6 +197,7 @@ class DomainService:
         self,
         kind: str,
         target: str | int | DomainConfig | None = None,
+        /,
         *,
         caller: Caller = XEND_ITSELF,
         **arguments: Any,

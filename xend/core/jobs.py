@@ -292,6 +292,9 @@ class JobRunner:
             batch, self._dirty = self._dirty, {}
             try:
                 await self._journal.put_jobs([job.record() for job in batch.values()])
+            except asyncio.CancelledError:
+                self._dirty = batch | self._dirty  # `close` writes it.
+                raise
             except XendError as error:
                 # A full disk must not stop the operations themselves: those have intents.
                 log.error("the record of %d jobs could not be written: %s", len(batch), error)
