@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labkit.cache import Cache
+from labkit.cache import DATA, Cache
+from labkit.kernels import (
+    Entry,
+    character_device,
+    cpio,
+    directory,
+    file,
+    module_order,
+    symlink,
+)
+from labkit.native import compile_in_root
+from labkit.progress import Progress
+
+IMAGES = "var/lib/xen/images"
+MIB = 1024 * 1024
+PARTITION_OFFSET = MIB
+
+# Root's password in the shipped guest is "prospero", hashed in the way of its time.
+PASSWORD_HASH = "$1$xendlab$ACm9C7d9RpV3sfC9BweHa1"
+
+LINUX_MODULES = ("xen_netfront", "xen_blkfront")
+ROOT_MODULES = ("xen_blkfront", "crc32c_generic", "ext4")
+NETWORK_MODULES = ("xen_netfront",)
+
+# Applets that have to be where the kernel and old habits look for them.
+SBIN = (
+    *("init", "poweroff", "reboot", "halt", "getty", "ifconfig", "ip", "insmod", "rmmod"),
+    *("lsmod", "modprobe", "route", "fdisk", "blkid", "swapon", "swapoff", "sysctl"),
+)
+BIN = (
+    *("sh", "ash", "login", "ls", "cat", "cp", "mv", "rm", "mkdir", "rmdir", "ln", "echo", "ps"),
+    *("mount", "umount", "df", "du", "free", "top", "dmesg", "uname", "hostname", "date", "ping"),
+    *("grep", "sed", "awk", "head", "tail", "wc", "sort", "uniq", "cut", "tr", "find", "xargs"),
+    *("sleep", "usleep", "kill", "killall", "dd", "sync", "touch", "chmod", "chown", "id"),
+    *("who", "whoami", "uptime", "vi", "more", "less", "tar", "gzip", "gunzip", "zcat", "nc"),
+    *("wget", "telnet", "netstat", "basename", "dirname", "readlink", "env", "test", "expr"),
+    *("true", "false", "uevent", "stty", "tty", "seq", "yes", "md5sum", "od", "hexdump", "clear"),
+    *("pidof", "nproc", "stat", "watch", "time", "su", "passwd", "reset", "mknod", "taskset"),
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +70,135 @@ def build_guests(
     cache: Cache, root: Path, parts: GuestFiles, work: Path, progress: Progress
 ) -> Guests:
     """Everything for /var/lib/xen/images."""
+    tiny = compile_in_root(
+        cache,
+        root,
+        "tiny guest",
+        {name: (DATA / "guest" / name).read_bytes() for name in ("tiny.S", "tiny.lds")},
+        "gcc -nostdlib -static -no-pie -s -T tiny.lds -Wl,-nmagic -Wl,--build-id=none "
+        "-o ../out/tiny tiny.S",
+        progress,
+    )
     guests = Guests()
+    guests.files["tiny"] = tiny["tiny"]
     guests.files["vmlinux"] = parts.kernel
+    guests.files["initrd.img"] = linux_initrd(parts)
+    for name in ("tiny.cfg", "linux.cfg", "prospero.cfg"):
+        guests.files[name] = (DATA / "guest" / name).read_bytes()
+
+    prospero_tree(parts, work / "prospero")
+    guests.disks.append(_disk("prospero.img", 96, work / "prospero"))
+    # For what goes wrong: a disk with a file system, but nothing to boot in it.
+    nokernel = work / "nokernel"
+    (nokernel / "etc").mkdir(parents=True)
+    (nokernel / "etc/issue").write_text("There is no kernel on this disk.\n")
+    guests.disks.append(_disk("nokernel.img", 8, nokernel))
+    # A second disk to attach: a file system right at its beginning.
+    data = work / "data"
+    data.mkdir()
+    (data / "README").write_text("A disk to attach to guests.\n")
+    guests.disks.append({**_disk("data.img", 8, data), "offset": 0})
     return guests
+
+
+def _disk(name: str, mib: int, tree: Path) -> dict[str, Any]:
+    """One partition, 1 MiB into the disk, with the kind of file system of the CentOS 5 days."""
+    return {
+        "path": f"{IMAGES}/{name}",
+        "mib": mib,
+        "type": "ext3",
+        "offset": PARTITION_OFFSET,
+        "from": str(tree),
+        "mke2fs": ["-m", "0", "-L", "/", "-I", "128", "-J", "size=1", "-b", "1024"]
+        if mib < 16
+        else ["-m", "0", "-L", "/", "-I", "128", "-J", "size=4"],
+    }
+
+
+def _busybox_links() -> Iterable[tuple[str, str]]:
+    for name in SBIN:
+        yield f"sbin/{name}", "../bin/busybox"
+    for name in BIN:
+        yield f"bin/{name}", "busybox"
+
+
+def linux_initrd(parts: GuestFiles) -> bytes:
+    """A Linux guest that is nothing but a kernel and this RAM disk."""
+    guest = DATA / "guest"
+    order = module_order(parts.modules, LINUX_MODULES)
+    extra = [path for path in module_order(parts.modules, ROOT_MODULES) if path not in order]
+    folders = ("bin", "sbin", "dev", "proc", "sys", "etc", "lib", "lib/modules", "root", "run")
+    entries: list[Entry] = [
+        *(directory(name) for name in folders),
+        character_device("dev/console", 5, 1),
+        character_device("dev/null", 1, 3),
+        file("bin/busybox", parts.busybox, executable=True),
+        *(symlink(name, target) for name, target in _busybox_links()),
+        symlink("init", "sbin/init"),
+        file("etc/inittab", (guest / "linux/inittab").read_bytes()),
+        file("etc/init-rc", (guest / "linux/init-rc").read_bytes(), executable=True),
+        file("etc/hotplug", (guest / "hotplug").read_bytes(), executable=True),
+        file("etc/passwd", b"root::0:0:root:/root:/bin/sh\n"),
+        file("lib/modules/order", "".join(path.name + "\n" for path in order).encode()),
+        *(file(f"lib/modules/{path.name}", path.read_bytes()) for path in [*order, *extra]),
+    ]
+    return cpio(entries)
+
+
+def _prospero_initrd(parts: GuestFiles) -> bytes:
+    order = module_order(parts.modules, ROOT_MODULES)
+    return cpio(
+        [
+            *(directory(name) for name in ("bin", "dev", "modules", "proc", "sysroot")),
+            character_device("dev/console", 5, 1),
+            file("bin/busybox", parts.busybox, executable=True),
+            file("init", (DATA / "guest/prospero/initrd-init").read_bytes(), executable=True),
+            file("modules/order", "".join(path.name + "\n" for path in order).encode()),
+            *(file(f"modules/{path.name}", path.read_bytes()) for path in order),
+        ]
+    )
+
+
+def prospero_tree(parts: GuestFiles, tree: Path) -> None:
+    """The root file system of the guest to play with."""
+    guest = DATA / "guest"
+    source = guest / "prospero"
+
+    def put(name: str, data: bytes | str, mode: int = 0o644) -> None:
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        path.chmod(mode)
+
+    for folder in ("dev", "proc", "sys", "tmp", "root", "mnt", "var/log", "var/run", "home"):
+        (tree / folder).mkdir(parents=True, exist_ok=True)
+    (tree / "tmp").chmod(0o1777)
+    put("bin/busybox", parts.busybox, 0o755)
+    for name, target in _busybox_links():
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).symlink_to(target)
+
+    version = parts.version
+    put(f"boot/vmlinuz-{version}", parts.kernel)
+    put(f"boot/initrd-{version}.img", _prospero_initrd(parts))
+    grub = (source / "grub.conf").read_text().replace("@VERSION@", version)
+    put("boot/grub/grub.conf", grub, 0o600)
+    (tree / "boot/grub/menu.lst").symlink_to("./grub.conf")
+    put("boot/grub/device.map", "(hd0)     /dev/xvda\n")
+    for path in module_order(parts.modules, NETWORK_MODULES):
+        put(f"lib/modules/{version}/{path.name}", path.read_bytes())
+
+    put("etc/inittab", (source / "inittab").read_bytes())
+    put("etc/rc.sysinit", (source / "rc.sysinit").read_bytes(), 0o755)
+    put("etc/hotplug", (guest / "hotplug").read_bytes(), 0o755)
+    put("etc/issue", (source / "issue").read_bytes())
+    put("etc/profile", (source / "profile").read_bytes())
+    put("etc/sysconfig/network-scripts/ifcfg-eth0", (source / "ifcfg-eth0").read_bytes())
+    put("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:99:99:Nobody:/:/bin/false\n")
+    put("etc/shadow", f"root:{PASSWORD_HASH}:14000:0:99999:7:::\n", 0o600)
+    put("etc/group", "root:x:0:\ntty:x:5:\nnobody:x:99:\n")
+    put("etc/hostname", "prospero\n")
+    put("etc/hosts", "127.0.0.1 localhost\n10.77.0.1 dom0\n10.77.0.2 prospero\n")
+    put("etc/shells", "/bin/sh\n")
+    put("etc/securetty", "hvc0\nconsole\ntty1\n")
+    put("etc/fstab", "/dev/xvda1 / ext3 defaults 1 1\nproc /proc proc defaults 0 0\n")

@@ -102,8 +102,18 @@ def ensure_keys(cache: Cache) -> Path:
         for name in ("client", "host"):
             if not (keys / f"{name}.pub").exists():
                 run(
-                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "xend-lab"]
-                    + ["-f", str(keys / name)],
+                    [
+                        "ssh-keygen",
+                        "-q",
+                        "-t",
+                        "ed25519",
+                        "-N",
+                        "",
+                        "-C",
+                        "xend-lab",
+                        "-f",
+                        str(keys / name),
+                    ],
                     what="making the lab's ssh keys",
                 )
         known = "xend-lab " + (keys / "host.pub").read_text()
@@ -209,8 +219,16 @@ def _assemble(
             "type": "ext4",
             # No journal and no checksums: the disk is a throw-away overlay, and
             # checksums are computed in software under emulation.
-            "mke2fs": ["-O", "^has_journal,^metadata_csum,^64bit,^resize_inode"]
-            + ["-m", "0", "-N", "131072", "-E", "lazy_itable_init=1,nodiscard"],
+            "mke2fs": [
+                "-O",
+                "^has_journal,^metadata_csum,^64bit,^resize_inode",
+                "-m",
+                "0",
+                "-N",
+                "131072",
+                "-E",
+                "lazy_itable_init=1,nodiscard",
+            ],
         },
         "out": str(build / "dom0.img"),
         "stream": not is_root(),

@@ -27,6 +27,7 @@ from labkit.progress import Progress
 from labkit.pydeps import SITE_PACKAGES, byte_compile_files, ensure_site_packages, resolved
 from labkit.releases import Release, release_of
 from labkit.roots import ensure_root
+from labkit.transfer import packing
 
 INSTALLED = "usr/lib/xend/lib"
 FOLDERS = ("xend", "tests", "scripts", "etc", "systemd", "docs")
@@ -197,7 +198,7 @@ class Sent:
 
 def _archive(sink: IO[bytes], items: Items) -> None:
     now = int(time.time())
-    with tarfile.open(fileobj=sink, mode="w|", bufsize=1 << 18) as archive:
+    with packing(sink) as archive:
         for name, item in sorted(items.items()):
             info = tarfile.TarInfo(name)
             info.mode, info.mtime = item.mode, now
@@ -238,7 +239,7 @@ def sync(lab: Lab, index: int, force: bool) -> None:
             if gone:
                 remote.send("cd / && xargs -0 rm -f", lambda sink: _write(sink, names), "sync")
             if changed:
-                remote.send("tar -x -C /", lambda sink: _archive(sink, changed), "sync")
+                remote.send("tar -xz -C /", lambda sink: _archive(sink, changed), "sync")
             sent.save(wanted)
     size = sum(len(item.data) for item in changed.values())
     progress.say(
