@@ -131,7 +131,7 @@ class FaceServer(uvicorn.Server):
         *,
         protocol: type[FaceProtocol] = FaceProtocol,
         tls: ssl.SSLContext | None = None,
-        grace: int = GRACE_SECONDS,
+        grace: float = GRACE_SECONDS,
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -146,12 +146,12 @@ class FaceServer(uvicorn.Server):
             date_header=False,
             headers=[("server", "xend")],
             timeout_keep_alive=IDLE_SECONDS,
-            timeout_graceful_shutdown=grace,
             h11_max_incomplete_event_size=MAX_HEAD,
         )
         config.load()
         config.ssl = tls
         super().__init__(config)
+        self._grace = grace
         self._stopped = asyncio.Event()
 
     @contextlib.contextmanager
@@ -161,6 +161,25 @@ class FaceServer(uvicorn.Server):
     async def main_loop(self) -> None:
         await self.on_tick(0)  # sets the default headers
         await self._stopped.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answers what is under way, cuts off what is not done in time; polls for nothing."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        tasks = self.server_state.tasks
+        if tasks:
+            _done, late = await asyncio.wait(tasks, timeout=self._grace)
+            for task in late:
+                task.cancel()
+            if late:
+                log.warning("%d requests were cut off", len(late))
+                await asyncio.wait(late)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        for server in self.servers:
+            await server.wait_closed()
 
     def stop(self) -> None:
         """No new connections; `serve` returns when those under way are answered or cut off."""
