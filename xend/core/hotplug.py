@@ -9,7 +9,7 @@ from xend.core.changes import change_config
 from xend.core.context import Body, Context
 from xend.core.devices import read_devices
 from xend.core.jobs import Job
-from xend.core.ports import DeviceClass
+from xend.core.ports import DeviceClass, Intent
 from xend.core.reservations import random_mac
 from xend.core.validate import check_device
 from xend.core.views import DomainView
@@ -17,6 +17,7 @@ from xend.errors import ConflictError, InvalidArgument
 from xend.model.devices import Device, Disk, Pci, Vfb, Vif, Vkbd
 from xend.model.domain import DomainConfig
 from xend.model.status import DeviceView
+from xend.model.units import Domid
 
 _FIELDS: Mapping[str, str] = {
     "vbd": "disks",
@@ -54,10 +55,14 @@ class Hotplug:
         await check_device(device, self._context.files)
         devices = _of(view.config, device_class)
         self._check_free(view, device, devices)
-        found: Mapping[str, str] = {}
-        if view.domid is not None:
+        updates = {_FIELDS[device_class]: (*devices, device)}
+        if view.domid is None:
+            await change_config(self._context, view, **updates)
+            return {}
+        data = _intent(view.domid, device_class, device)
+        async with self._context.intent(job, "attach", view.uuid, data):
             found = await self._context.hypervisor.attach_device(view.domid, device_class, device)
-        await change_config(self._context, view, **{_FIELDS[device_class]: (*devices, device)})
+            await change_config(self._context, view, **updates)
         return found
 
     def _prepared(self, view: DomainView, device: Device) -> Device:
@@ -107,20 +112,73 @@ class Hotplug:
                 raise InvalidArgument(
                     f"Device {device} is not defined", argument="device", value=device
                 )
-        else:
-            attached = await read_devices(self._context.store, view.domid, device_class)
-            found = _attached(attached, device)
-            if found is None:
-                raise InvalidArgument(
-                    f"Device {device} not connected", argument="device", value=device
-                )
+            await self._take_out(view, device_class, devices, at)
+            return
+        attached = await read_devices(self._context.store, view.domid, device_class)
+        found = _attached(attached, device)
+        if found is None:
+            raise InvalidArgument(f"Device {device} not connected", argument="device", value=device)
+        at = _configured(devices, found, attached)
+        data = _intent(view.domid, device_class, None if at is None else devices[at])
+        async with self._context.intent(job, "detach", view.uuid, data):
             await self._context.hypervisor.detach_device(
                 view.domid, device_class, found.devid, force=force
             )
-            at = _configured(devices, found, attached)
+            await self._take_out(view, device_class, devices, at)
+
+    async def _take_out(
+        self, view: DomainView, device_class: str, devices: tuple[Device, ...], at: int | None
+    ) -> None:
         if at is not None:
             left = (*devices[:at], *devices[at + 1 :])
             await change_config(self._context, view, **{_FIELDS[device_class]: left})
+
+
+def _intent(domid: Domid, device_class: str, device: Device | None) -> dict[str, Any]:
+    return {
+        "domid": domid,
+        "class": device_class,
+        "device": device.model_dump(mode="json") if device is not None else None,
+    }
+
+
+async def settle_hotplug(context: Context, intent: Intent, view: DomainView) -> None:
+    """An attach or detach was cut off: the configuration follows what XenStore shows; a device
+    that is there but never got connected is taken out."""
+    device_class, dumped = str(intent.data["class"]), intent.data["device"]
+    if view.domid is None or dumped is None:
+        return
+    device = _TYPES[device_class].model_validate(dumped)
+    attached = [
+        found
+        for found in await read_devices(context.store, view.domid, device_class)
+        if _is_same(device, found)
+    ]
+    for found in attached:
+        if found.backend.get("hotplug-status", "connected") != "connected":
+            await context.hypervisor.detach_device(
+                view.domid, cast(DeviceClass, device_class), found.devid, force=True
+            )
+            attached = []
+    before = _of(view.config, device_class)
+    kept = tuple(other for other in before if not _is_same_device(device, other))
+    after = (*kept, device) if attached else kept
+    # Also when it looks right: the kill may have come between the journal and the repository.
+    await change_config(context, view, **{_FIELDS[device_class]: after})
+
+
+def _is_same(device: Device, found: DeviceView) -> bool:
+    if isinstance(device, Disk):
+        return found.backend.get("dev") == device.vdev
+    return isinstance(device, Vif) and found.backend.get("mac") == device.mac
+
+
+def _is_same_device(device: Device, other: Device) -> bool:
+    if isinstance(device, Disk) and isinstance(other, Disk):
+        return device.vdev == other.vdev
+    if isinstance(device, Vif) and isinstance(other, Vif):
+        return device.mac == other.mac
+    return device.uuid is not None and device.uuid == other.uuid
 
 
 def _of(config: DomainConfig | None, device_class: str) -> tuple[Device, ...]:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from xend.core.building import Building, Successor
 from xend.core.context import Context
+from xend.core.devices import read_devices
 from xend.core.events import EventBus
 from xend.core.identity import Identity
 from xend.core.jobs import Job, JobRunner
@@ -48,6 +49,8 @@ class Policies:
         self._handling: set[tuple[str, Domid]] = set()
 
     async def start(self) -> None:
+        """Whoever of ours ended while xend was away gets its policy now, by jobs."""
+        await self._look_at_all()
         loops = {
             "xend-events": self._follow_hypervisor(),
             "xend-introduce": self._follow_store("@introduceDomain"),
@@ -265,6 +268,7 @@ class Policies:
         """Also for the next start, if this one was cut off in the middle."""
         context = self._context
         log.info("Renaming dead domain %s (%d) to %s.", owned.config.name, owned.domid, name)
+        await self._release_devices(owned.domid)
         await context.hypervisor.preserve(owned.domid, name, uuid)
         config = owned.config.model_copy(update={"name": name, "uuid": uuid})
         kept = replace(owned, uuid=str(uuid), config=config, preserved=True, managed=False)
@@ -272,3 +276,15 @@ class Policies:
         await context.journal.drop_owned(owned.uuid, owned.domid)
         context.snapshot.invalidate()
         context.snapshot.own(kept)
+
+    async def _release_devices(self, domid: Domid) -> None:
+        """Its successor wants them: the block script refuses a disk that another domain can
+        write to."""
+        for device_class in ("vbd", "vif"):
+            for device in await read_devices(self._context.store, domid, device_class):
+                try:
+                    await self._context.hypervisor.detach_device(
+                        domid, "vbd" if device_class == "vbd" else "vif", device.devid, force=True
+                    )
+                except XendError as error:
+                    log.warning("%s %d of the dead domain: %s", device_class, device.devid, error)

@@ -388,7 +388,8 @@ class HostFiles(Protocol):
         """Quiet when it is not there."""
 
     async def rename(self, old: Path, new: Path) -> None:
-        """Durably: the file and the directory are fsynced.  Raises OperationFailed."""
+        """Durably: the file and the directory are fsynced.  Quiet when it has been done already
+        (`old` is not there but `new` is); else raises OperationFailed."""
 
     async def is_plain(self, path: Path) -> bool:
         """A regular file, or nothing at all: so it can be replaced by a rename."""

@@ -18,6 +18,7 @@ from uuid import UUID
 from xend.core.building import Building, Successor
 from xend.core.changes import change_config
 from xend.core.context import Context
+from xend.core.hotplug import settle_hotplug
 from xend.core.jobs import Job, JobRunner
 from xend.core.policies import Policies
 from xend.core.ports import BrokenEntry, Intent, ManagedDomain, OwnedDomain
@@ -57,6 +58,8 @@ class Reconciliation:
             "destroy": self._destroy,
             "rename": self._rename,
             "dump": self._dump,
+            "attach": self._hotplug,
+            "detach": self._hotplug,
         }
 
     async def run(self) -> None:
@@ -236,7 +239,7 @@ class Reconciliation:
             if partial != path:
                 await self._context.files.remove(partial)
             return True
-        if partial != path and await self._context.files.exists(partial):
+        if partial != path:
             await self._context.files.rename(partial, path)
         if info is not None and not data["checkpoint"]:
             await self._applier.end_domain(domid, self._context.settings.destroy_timeout)
@@ -268,6 +271,13 @@ class Reconciliation:
         domid = Domid(intent.data["domid"])
         if intent.data["paused"] and self._is_alive(intent.uuid, domid):
             await self._context.hypervisor.unpause(domid)
+        return True
+
+    async def _hotplug(self, intent: Intent) -> bool:
+        await self._look()
+        view = self._context.snapshot.by_uuid(intent.uuid)
+        if view is not None and self._is_alive(intent.uuid, Domid(intent.data["domid"])):
+            await settle_hotplug(self._context, intent, view)
         return True
 
 

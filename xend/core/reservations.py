@@ -91,9 +91,9 @@ class Reservations:
                 )
 
     def _macs(self, views: Sequence[DomainView]) -> Iterable[tuple[str, str]]:
-        """(uuid, MAC) of what runs or is being made; a halted domain's MAC is free to use."""
+        """(uuid, MAC) of what runs or is being made; a halted or dead domain's MAC is free."""
         for view in views:
-            if view.domid is not None and view.config is not None:
+            if view.info is not None and not view.info.shutdown and view.config is not None:
                 yield from ((view.uuid, vif.mac) for vif in view.config.vifs if vif.mac)
         for uuid, config in self._held.items():
             yield from ((uuid, vif.mac) for vif in config.vifs if vif.mac)

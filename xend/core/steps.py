@@ -28,7 +28,7 @@ from xend.core.plan import (
     Unpause,
 )
 from xend.core.ports import Intent, OwnedDomain, Progress
-from xend.errors import DomainNotFound, OperationTimeout, XendError
+from xend.errors import DomainNotFound, OperationTimeout, WorkerCrashed, XendError
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo
 from xend.model.units import DOM0, Domid
@@ -68,6 +68,9 @@ class Applier:
                 await self._unwind(run, error)
             raise
         finally:
+            if job.abandoned:
+                for note in run.notes:
+                    note.cancel()
             await asyncio.gather(*run.notes, return_exceptions=True)
             for release in reversed(run.release):
                 release()
@@ -196,10 +199,15 @@ class Applier:
         self._context.snapshot.let_go(uuid)
 
     async def end_domain(self, domid: Domid, seconds: float) -> None:
-        """Destroys it; quiet when it is gone already.  OperationTimeout when it will not go."""
+        """Destroys it; quiet when it is gone already.  OperationTimeout when it will not go.
+
+        A destroy can only go forward: one whose process died is tried once more."""
         try:
             async with asyncio.timeout(seconds):
-                await self._context.hypervisor.destroy(domid)
+                try:
+                    await self._context.hypervisor.destroy(domid)
+                except WorkerCrashed:
+                    await self._context.hypervisor.destroy(domid)
         except DomainNotFound:
             pass
         except TimeoutError as error:

@@ -5,7 +5,8 @@ contract suite runs against this and against real Xen; where they differ, this i
 
 Every operation awaits `faults(operation, stage, domid)` before each of its stages.  What that
 raises, the operation fails with (and cleans up, as libxl does); while it hangs, the operation
-hangs; and an operation that is cancelled there leaves what a killed worker process leaves.
+hangs; and an operation that is cancelled there, or for which WorkerCrashed is raised, leaves what
+a killed worker process leaves.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from xend.core.ports import (
     ShutdownRequest,
     ignore_progress,
 )
-from xend.errors import InvalidArgument, XendError
+from xend.errors import InvalidArgument, WorkerCrashed, XendError
 from xend.model.devices import Disk, Vfb, Vif
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
@@ -255,6 +256,8 @@ class SimHypervisor:
             self.machine.introduce(domain)
             progress(Progress("devices", domain.domid))
             await self._stage(operation, "devices", domain.domid)
+        except WorkerCrashed:
+            raise  # Nobody is left to clean up.
         except XendError:
             self.machine.remove(domain)
             raise
@@ -296,6 +299,8 @@ class SimHypervisor:
             progress(Progress("save", domid, percent=50.0))
             await self._stage("save", "write", domid)
             write_image(path, Image(config, domain.ran))
+        except WorkerCrashed:
+            raise
         except (XendError, OSError) as error:
             self.machine.wake(domain)
             if isinstance(error, OSError):

@@ -98,6 +98,9 @@ def _rename(old: Path, new: Path) -> None:
         sync(old)
         old.replace(new)
         sync(new.parent)
+    except FileNotFoundError as error:
+        if not new.exists():
+            raise OperationFailed(f"Cannot rename {old} to {new}: {error.strerror}") from error
     except OSError as error:
         raise OperationFailed(
             f"Cannot rename {old} to {new}: {error.strerror}", path=str(new)
