@@ -7,7 +7,6 @@ already got is counted once, not twice.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +48,7 @@ class MemoryBroker:
         self._clock = clock
         self._settings = settings
         self._promised: dict[str, KiB] = {}
-        self._turn = asyncio.Lock()
+        self._released = 0
 
     @property
     def promised(self) -> dict[str, KiB]:
@@ -60,21 +59,21 @@ class MemoryBroker:
         """Waits a little for memory that is on its way, shrinks dom0 if that is allowed, or raises
         ResourceError(needed, available) in the original's words."""
         deadline = self._clock.monotonic() + self._settings.memory_wait
-        async with self._turn:
-            while True:
-                supply = await self._look()
-                if supply.free >= needed:
-                    self._promised[uuid] = needed
-                    return
-                self._check_possible(needed, supply)
-                if self._clock.monotonic() >= deadline:
-                    raise self._refusal(needed, supply)
-                if supply.free + supply.coming < needed:
-                    await self._shrink_dom0(needed, supply)
-                await self._clock.sleep(POLL_SECONDS)
+        while True:
+            supply = await self._look()
+            if supply.free >= needed:  # No await since `_look` counted the promises.
+                self._promised[uuid] = needed
+                return
+            self._check_possible(needed, supply)
+            if self._clock.monotonic() >= deadline:
+                raise self._refusal(needed, supply)
+            if supply.free + supply.coming < needed:
+                await self._shrink_dom0(needed, supply)
+            await self._clock.sleep(POLL_SECONDS)
 
     def release(self, uuid: str) -> None:
-        self._promised.pop(uuid, None)
+        if self._promised.pop(uuid, None) is not None:
+            self._released += 1
 
     async def available(self) -> KiB:
         """Free and not promised."""
@@ -83,9 +82,13 @@ class MemoryBroker:
     async def _look(self) -> _Supply:
         # First the domains, then the host: what a build gets in between makes `free` smaller and
         # never larger, so a promise is at worst too careful.
-        infos = await self._hypervisor.list_domains()
-        host = await self._hypervisor.host()
-        return self._supply(infos, host)
+        while True:
+            before = self._released
+            infos = await self._hypervisor.list_domains()
+            host = await self._hypervisor.host()
+            if before == self._released:
+                return self._supply(infos, host)
+            # A build ended meanwhile: its memory may be in neither its promise nor these numbers.
 
     def _supply(self, infos: Sequence[DomainInfo], host: HostInfo) -> _Supply:
         built: dict[str, int] = {}

@@ -1,0 +1,116 @@
+"""The memory broker: what it promises, it promises once."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.simhost import SimHost, guest, running
+from xend.core.views import ServiceSettings
+from xend.errors import ResourceError
+from xend.model.units import DOM0, Domid, KiB, kib
+
+
+def ballooning(**more: object) -> ServiceSettings:
+    values: dict[str, object] = {"close_grace": 0.0, "list_max_age": -1.0, "memory_wait": 1.0}
+    return ServiceSettings(**(values | more))  # type: ignore[arg-type]
+
+
+async def test_dom0_is_shrunk_when_that_is_allowed(tmp_path: Path) -> None:
+    allowed = ballooning(dom0_ballooning=True, dom0_min_mem=kib(256))
+    async with running(tmp_path, memory=kib(2048), settings=allowed) as host:
+        await host.service.create(guest(mib=1500))
+        assert host.machine.get(DOM0).memory == kib(2048) - kib(1500) - 1024
+        with pytest.raises(ResourceError) as caught:
+            await host.service.create(guest("big", mib=1000))
+        needed = kib(1000) + 1024
+        left = host.machine.get(DOM0).memory - kib(256)
+        assert str(caught.value) == (
+            f"I need {needed} KiB, but dom0_min_mem is {kib(256)} and shrinking to {kib(256)} "
+            f"KiB would leave only {left} KiB free."
+        )
+
+
+async def test_memory_that_is_on_its_way_is_waited_for(tmp_path: Path) -> None:
+    async with running(tmp_path, memory=kib(2048)) as host:
+        await host.service.create(guest("old", mib=900))
+        old = host.machine.get(Domid(1))
+        old.dying = True
+
+        async def scrub() -> None:
+            await host.clock.sleep(0.5)
+            host.machine.remove(old)
+
+        scrubbing = asyncio.create_task(scrub())
+        await host.service.create(guest("new", mib=900))
+        await scrubbing
+        assert await host.names() == ["new"]
+
+
+async def test_what_is_promised_is_not_promised_again(tmp_path: Path) -> None:
+    async with running(tmp_path, memory=kib(2048)) as host:
+        broker = host.service._context.memory
+        free = host.free
+        await broker.reserve("one", KiB(free - 1000))
+        assert await broker.available() == 1000
+        with pytest.raises(ResourceError) as caught:
+            await broker.reserve("two", KiB(1001))
+        assert caught.value.fields == {"what": "memory", "needed": 1001, "available": 1000}
+        broker.release("one")
+        await broker.reserve("two", KiB(free))
+
+
+async def test_while_it_is_built_a_domain_is_counted_once(tmp_path: Path) -> None:
+    async with running(tmp_path, memory=kib(2048)) as host:
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold(operation: str, stage: str, domid: object) -> None:
+            if (operation, stage) == ("create", "devices"):
+                reached.set()
+                await go_on.wait()
+
+        host.hypervisor.faults = hold
+        job = host.service.submit("create", guest("one", mib=500))
+        await reached.wait()
+        assert host.service._context.memory.promised
+        assert await host.service._context.memory.available() == host.free
+        go_on.set()
+        await job.wait()
+        assert not host.service._context.memory.promised
+
+
+@settings(max_examples=25, deadline=None)
+@given(sizes=st.lists(st.integers(min_value=1, max_value=600), min_size=2, max_size=12))
+def test_creates_at_once_never_get_more_than_there_is(sizes: list[int]) -> None:
+    async def run() -> None:
+        with TemporaryDirectory() as folder:
+            async with running(Path(folder), memory=kib(2048)) as host:
+                host.hypervisor.latency = 0.01
+                done = await asyncio.gather(
+                    *(
+                        host.service.create(guest(f"g{n}", mib=size))
+                        for n, size in enumerate(sizes)
+                    ),
+                    return_exceptions=True,
+                )
+                # Whoever is refused is refused by the broker, never by a build that ran out.
+                refused = [each for each in done if isinstance(each, BaseException)]
+                assert all(isinstance(each, ResourceError) for each in refused), refused
+                built = sum(
+                    size for size, each in zip(sizes, done, strict=True) if each not in refused
+                )
+                assert host.free >= 0
+                free = kib(1024) - kib(built) - 1024 * (len(sizes) - len(refused))
+                assert host.free == free
+                if refused:
+                    smallest = min(
+                        size for size, each in zip(sizes, done, strict=True) if each in refused
+                    )
+                    assert sum(sizes) > 1024 - len(sizes) or kib(smallest) > host.free
+
+    asyncio.run(run())

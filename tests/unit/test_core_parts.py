@@ -1,0 +1,217 @@
+"""The small parts: plans, events, reservations, the virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.simhost import guest, vif
+from xend.core.events import EventBus, EventsLost
+from xend.core.plan import (
+    Begin,
+    Build,
+    EndOld,
+    Own,
+    RemoveFile,
+    ReserveIdentity,
+    ReserveMemory,
+    Settle,
+    Unpause,
+    plan_create,
+    plan_restart,
+    plan_restore,
+)
+from xend.core.reservations import complete, random_mac
+from xend.core.validate import local_path
+from xend.model.devices import Disk
+from xend.model.domain import DomainConfig
+from xend.model.units import Domid
+from xend.sim.clock import VirtualClock
+
+# -- Plans ---------------------------------------------------------------------------------------
+
+
+def test_the_plan_of_a_create() -> None:
+    config = guest()
+    assert plan_create(config, paused=False, managed=False, timeout=60.0) == (
+        ReserveIdentity(config),
+        ReserveMemory(config),
+        Begin("create", str(config.uuid), {"paused": False, "name": "web"}),
+        Build(config, timeout=60.0),
+        Own(config, False),
+        Unpause(),
+        Settle(),
+    )
+
+
+def test_a_paused_create_does_not_unpause_and_a_boot_loader_has_time() -> None:
+    plan = plan_create(guest(bootloader="pygrub"), paused=True, managed=False, timeout=60.0)
+    assert Unpause() not in plan
+    [build] = [step for step in plan if isinstance(step, Build)]
+    assert build.timeout is None
+
+
+def test_a_restart_frees_the_old_memory_before_it_reserves_and_journals_before_all() -> None:
+    plan = plan_restart(
+        guest(),
+        Domid(4),
+        managed=True,
+        restarts=2,
+        quick=1,
+        paused=False,
+        timeout=60.0,
+        destroy_timeout=30.0,
+    )
+    kinds = [type(step) for step in plan]
+    assert kinds == [
+        Begin,
+        EndOld,
+        ReserveIdentity,
+        ReserveMemory,
+        Build,
+        Own,
+        Unpause,
+        Settle,
+    ]
+    begin = plan[0]
+    assert isinstance(begin, Begin)
+    assert DomainConfig.model_validate(begin.data["config"]).name == "web"
+
+
+def test_a_checkpoint_goes_before_its_guest_runs() -> None:
+    plan = plan_restore(
+        guest(),
+        Path("/x"),
+        paused=False,
+        managed=True,
+        remove_source=True,
+        timeout=60.0,
+    )
+    assert plan.index(RemoveFile(Path("/x"))) < plan.index(Unpause())
+    assert RemoveFile(Path("/x")) not in plan_restore(
+        guest(), Path("/x"), paused=False, managed=False, remove_source=False, timeout=60.0
+    )
+
+
+# -- Events --------------------------------------------------------------------------------------
+
+
+async def test_events_are_numbered_without_gaps_and_replayed() -> None:
+    bus = EventBus(lambda: 7.0)
+    for number in range(5):
+        bus.publish("created", "domain", {"domid": str(number)})
+    reader = bus.subscribe(after=2)
+    bus.publish("destroyed", "domain", {})
+    found = [await anext(reader) for _ in range(4)]
+    assert [event.seq for event in found] == [3, 4, 5, 6]
+    assert found[0].time == 7.0
+    reader.close()
+    with pytest.raises(StopAsyncIteration):
+        await anext(reader)
+
+
+async def test_a_reader_from_now_on_gets_only_what_comes() -> None:
+    bus = EventBus(lambda: 0.0)
+    bus.publish("created", "domain", {})
+    reader = bus.subscribe()
+    waiting = asyncio.ensure_future(anext(reader))
+    await asyncio.sleep(0)
+    bus.publish("changed", "domain", {})
+    assert (await waiting).seq == 2
+
+
+async def test_a_slow_reader_is_cut_off_and_told_where() -> None:
+    bus = EventBus(lambda: 0.0, kept=100)
+    reader = bus.subscribe(backlog=3)
+    bus.publish("a", "job", {})
+    assert (await anext(reader)).seq == 1
+    for _ in range(5):
+        bus.publish("b", "job", {})
+    with pytest.raises(EventsLost) as caught:
+        await anext(reader)
+    assert caught.value.fields["after"] == 1
+    again = bus.subscribe(after=1)
+    assert (await anext(again)).seq == 2
+
+
+def test_what_is_no_longer_kept_cannot_be_replayed() -> None:
+    bus = EventBus(lambda: 0.0, kept=3)
+    for _ in range(10):
+        bus.publish("a", "job", {})
+    with pytest.raises(EventsLost):
+        bus.subscribe(after=5)
+    assert bus.oldest == 8
+    bus.subscribe(after=7).close()
+
+
+# -- MACs and devices ----------------------------------------------------------------------------
+
+
+def test_made_up_macs_are_xens_and_not_taken() -> None:
+    macs = {random_mac(set()) for _ in range(200)}
+    assert all(mac.startswith("00:16:3e:") for mac in macs)
+    assert all(int(mac.split(":")[3], 16) < 0x80 for mac in macs)
+    assert len(macs) > 190
+
+
+def test_what_is_given_is_kept_and_what_lacks_is_made_up() -> None:
+    config = complete(guest(vifs=(vif("00:16:3e:01:02:03"), vif(), vif())), set())
+    macs = [each.mac for each in config.vifs]
+    assert macs[0] == "00:16:3e:01:02:03"
+    assert len(set(macs)) == 3
+    uuids = [each.uuid for each in config.vifs]
+    assert None not in uuids
+    assert complete(config, set()) == config
+
+
+@pytest.mark.parametrize(
+    ("scheme", "path", "found"),
+    [
+        ("file", "/srv/a.img", "/srv/a.img"),
+        ("", "/srv/a.img", "/srv/a.img"),
+        ("phy", "/dev/sda1", "/dev/sda1"),
+        ("phy", "sda1", "/dev/sda1"),
+        ("tap:aio", "/srv/a.img", "/srv/a.img"),
+        ("tap2:qcow2", "/srv/a.qcow2", "/srv/a.qcow2"),
+        ("nbd", "server:1234", None),
+        ("drbd", "r0", None),
+        ("", "", None),
+    ],
+)
+def test_which_file_of_dom0_backs_a_disk(scheme: str, path: str, found: str | None) -> None:
+    disk = Disk(scheme=scheme, path=path, vdev="xvda")
+    assert local_path(disk) == (Path(found) if found else None)
+    other = disk.model_copy(update={"backend": "storage"})
+    assert local_path(other) is None
+    scripted = disk.model_copy(update={"script": "block-iscsi"})
+    assert local_path(scripted) is None
+
+
+# -- The clock -----------------------------------------------------------------------------------
+
+
+async def test_virtual_time_passes_when_it_is_told_to() -> None:
+    clock = VirtualClock(1000.0)
+    woken: list[tuple[str, float]] = []
+
+    async def sleep(name: str, seconds: float) -> None:
+        await clock.sleep(seconds)
+        woken.append((name, clock.time()))
+
+    tasks = [asyncio.create_task(sleep(str(s), s)) for s in (30, 10, 20)]
+    await asyncio.sleep(0)
+    await clock.advance(25)
+    assert woken == [("10", 1010.0), ("20", 1020.0)]
+    assert clock.time() == 1025.0
+    await clock.advance(5)
+    await asyncio.gather(*tasks)
+    assert woken[-1] == ("30", 1030.0)
+
+
+async def test_virtual_time_passes_by_itself_when_all_wait() -> None:
+    clock = VirtualClock(0.0, auto=True)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(clock.sleep(seconds) for seconds in (3600, 60, 86400)))
+    assert clock.time() == 86400.0
