@@ -21,7 +21,7 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-class _Transport(xmlrpc.client.Transport):
+class UnixTransport(xmlrpc.client.Transport):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
@@ -38,7 +38,7 @@ class Xend:
 
     def __init__(self, path: Path) -> None:
         self._proxy = xmlrpc.client.ServerProxy(
-            "http://localhost/RPC2", _Transport(path), allow_none=True
+            "http://localhost/RPC2", UnixTransport(path), allow_none=True
         )
 
     async def __call__(self, method: str, *params: Any) -> Any:

@@ -9,16 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
-from xend.daemon.options import Options
+from xend.daemon.options import ALREADY_RUNNING, READY, Options
 from xend.daemon.pidfile import holder
+from xend.errors import ConfigError
 
 NOT_RUNNING: Final = 3
 """Exit code of `status`, as LSB has it."""
 STOP_SECONDS: Final = 60.0
-START_SECONDS: Final = 300.0
-READY: Final = b"ready\n"
 
 
 def start(options: Options) -> int:
@@ -31,18 +30,16 @@ def start(options: Options) -> int:
     finally:
         os.close(writer)
     with open(reader, "rb") as pipe:
-        said = pipe.read()  # until it is ready, or has ended
-    if said == READY:
+        text = pipe.read().decode(errors="replace").strip()  # it closes it when it is ready
+    if text in (READY, ALREADY_RUNNING):
         return 0
-    text = said.decode(errors="replace").strip()
     print(text or _silent_death(process, options), file=sys.stderr)
     return 1
 
 
 def _spawn(options: Options, status_fd: int) -> subprocess.Popen[bytes]:
     """A process of its own session, started by exec: no half of this one lives on in it."""
-    debug = _debug_log(options)
-    with debug.open("ab") as output:
+    with _open_debug_log(options) as output:
         return subprocess.Popen(
             [
                 sys.executable,
@@ -71,8 +68,20 @@ def _debug_log(options: Options) -> Path:
         folder = options.state_dir
     else:
         folder = Path("/var/log/xen")
-    folder.mkdir(parents=True, exist_ok=True)
     return folder / "xend-debug.log"
+
+
+def _open_debug_log(options: Options) -> IO[bytes]:
+    path = _debug_log(options)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}. Name another folder with --log-file",
+            field="logfile",
+            value=str(path),
+        ) from error
 
 
 def _silent_death(process: subprocess.Popen[bytes], options: Options) -> str:

@@ -14,6 +14,10 @@ DEFAULT_STATE: Final = Path("/var/lib/xend")
 DEFAULT_PID_FILE: Final = Path("/var/run/xend.pid")
 HYPERVISORS: Final = ("xen", "sim")
 
+READY: Final = "ready"
+ALREADY_RUNNING: Final = "already running"
+"""What a daemon in the background tells its starter; anything else is its error."""
+
 HELP: Final = """\
 usage: {prog} {{start|stop|restart|reload|status}} [options]
        {prog} --foreground [options]

@@ -12,6 +12,13 @@ from pathlib import Path
 from xend.errors import ConfigError, ConflictError
 
 
+class AlreadyRunning(ConflictError):
+    """Fields: `value`, the pid file, and `pid`."""
+
+    key = "daemon.already-running"
+    template = "xend is already running (pid {pid})"
+
+
 class PidFile:
     """Held from `take` until the process ends, however it ends."""
 
@@ -20,7 +27,7 @@ class PidFile:
         self._fd: int | None = None
 
     def take(self) -> None:
-        """ConflictError when another daemon holds it; ConfigError when it cannot be written."""
+        """AlreadyRunning when another daemon holds it; ConfigError when it cannot be written."""
         while True:
             try:
                 fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -33,9 +40,7 @@ class PidFile:
             if not _lock(fd):
                 pid = _read(fd)
                 os.close(fd)
-                raise ConflictError(
-                    f"xend is already running (pid {pid})", what="pid file", value=str(self.path)
-                )
+                raise AlreadyRunning(what="pid file", value=str(self.path), pid=pid)
             if _is_current(fd, self.path):
                 break
             os.close(fd)  # removed by its former holder between our open and our lock

@@ -18,17 +18,14 @@ from xend.daemon.compose import compose
 from xend.daemon.heartbeat import Heartbeat
 from xend.daemon.logs import Log
 from xend.daemon.notify import Notifier
-from xend.daemon.options import Options
-from xend.daemon.pidfile import PidFile
+from xend.daemon.options import ALREADY_RUNNING, READY, Options
+from xend.daemon.pidfile import AlreadyRunning, PidFile
 from xend.daemon.settings import WARM_SOCKET, Settings, load
 from xend.daemon.stopping import apply_stop_policies
 from xend.daemon.warm import WarmProcess, warm_command
 from xend.errors import XendError
 
 log = logging.getLogger("xend.daemon")
-
-READY = b"ready\n"
-"""What a starter reads from its pipe; anything else is the daemon's own error."""
 
 
 def run(options: Options) -> int:
@@ -37,6 +34,9 @@ def run(options: Options) -> int:
     os.umask(0o022)
     try:
         asyncio.run(_Daemon(options).life())
+    except AlreadyRunning as error:
+        _report(options, ALREADY_RUNNING if options.status_fd is not None else f"xend: {error}")
+        return 1
     except XendError as error:
         _report(options, f"xend: {error}")
         return 1
@@ -119,7 +119,7 @@ class _Daemon:
         self._notifier.ready()
         if self._options.status_fd is not None:
             with contextlib.suppress(OSError):
-                os.write(self._options.status_fd, READY)
+                os.write(self._options.status_fd, f"{READY}\n".encode())
                 os.close(self._options.status_fd)
 
     async def _until_stopped(self, faces: Faces) -> None:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from xend.api.xmlrpc.codec import CannotMarshal, NotXmlRpc
 from xend.api.xmlrpc.parameters import WrongArguments
-from xend.errors import ConfigError, DomainNotFound, HypervisorError, XendError
+from xend.errors import DomainNotFound, HypervisorError, XendError
 
 INTERNAL: Final = 1
 GENERIC: Final = 2
@@ -43,9 +43,6 @@ def fault_of(error: XendError) -> Fault:
 def _text(error: XendError) -> str:
     if isinstance(error, DomainNotFound):
         return str(error.fields["domain"])
-    if isinstance(error, ConfigError):
-        prefix = "Invalid Configuration: "
-        return str(error) if str(error).startswith(prefix) else prefix + str(error)
     if isinstance(error, HypervisorError):
         return "\n".join([str(error), *map(str, error.fields["log"])])
     return str(error)
