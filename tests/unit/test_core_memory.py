@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.simhost import SimHost, guest, running
+from tests.simhost import guest, running
 from xend.core.views import ServiceSettings
 from xend.errors import ResourceError
 from xend.model.units import DOM0, Domid, KiB, kib

@@ -13,6 +13,7 @@ from xend.errors import DomainNotFound, HypervisorError
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, ShutdownReason
 from xend.model.units import DOM0, DOM0_NAME, DOM0_UUID, Domid, KiB, kib
+from xend.sim.console import SimConsole
 from xend.sim.guests import OVERHEAD, Behaviour, SimDomain, well_behaved
 from xend.sim.publication import Publication
 from xend.sim.xenstored import SimXenstored
@@ -56,7 +57,9 @@ class SimMachine:
         dom0_memory: KiB = _DOM0_MEMORY,
         cpus: int = 4,
         behaviour: Behaviour = well_behaved,
+        consoles: bool = False,
     ) -> None:
+        """`consoles`: each guest gets a pseudo-terminal of this host; needs a running loop."""
         self.clock = clock
         self.total = memory
         self.cpus = cpus
@@ -66,6 +69,8 @@ class SimMachine:
         self.log: deque[str] = deque(["(XEN) Xen version 4.17 (simulated by xend)"], maxlen=1000)
         self.publication = Publication(daemon)
         self._daemon = daemon
+        self._with_consoles = consoles
+        self._consoles: dict[Domid, SimConsole] = {}
         self._last = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[HypervisorEvent], None]] = []
@@ -129,12 +134,17 @@ class SimMachine:
     def introduce(self, domain: SimDomain) -> None:
         """It has its name and devices, and everybody hears of it."""
         domain.name = domain.config.name
+        if self._with_consoles:
+            console = self._consoles[domain.domid] = SimConsole(domain.name)
+            domain.tty = console.path
         self.publication.domain(domain, self.clock.time())
         self.tell(HypervisorEventKind.CREATED, domain)
 
     def remove(self, domain: SimDomain) -> None:
         domain.memory = 0
         del self.domains[domain.domid]
+        if console := self._consoles.pop(domain.domid, None):
+            console.close()
         shared = any(other.uuid == domain.uuid for other in self.domains.values())
         self.publication.remove(domain, vm=not shared)
         self.tell(HypervisorEventKind.DEATH, domain)
@@ -146,6 +156,8 @@ class SimMachine:
         domain.paused = False
         if domain.shutdown is None:
             domain.go_on(self.clock.monotonic())
+        if first and domain.domid in self._consoles:
+            self._consoles[domain.domid].boot()
         after = domain.behaviour.crashes_after
         if first and after is not None:
             self._later(after, domain, lambda: self.end(domain, ShutdownReason.CRASH))
@@ -208,7 +220,10 @@ class SimMachine:
         task.add_done_callback(self._tasks.discard)
 
     async def settle(self) -> None:
-        """Ends the guests' own tasks; the domains stay."""
+        """Ends the guests' own tasks and consoles; the domains stay."""
+        for console in self._consoles.values():
+            console.close()
+        self._consoles.clear()
         tasks = [*self._tasks]
         for task in tasks:
             task.cancel()
