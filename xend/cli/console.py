@@ -223,7 +223,8 @@ def vncviewer(xm: Xm, args: list[str]) -> None:
         xm.print("invoking  " + " ".join(argv))
         xm.out.flush()
     if password is not None:
-        os.dup2(_password_file(password).fileno(), 0)
+        with _password_file(password) as file:
+            os.dup2(file.fileno(), 0)
     try:
         os.execvpe(argv[0], argv, xm.env)
     except OSError:

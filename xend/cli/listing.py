@@ -187,7 +187,7 @@ def _clock(xm: Xm) -> str:
     if zone is not None and os.environ.get("TZ") != zone:
         os.environ["TZ"] = zone
         time.tzset()
-    return time.strftime(" %H:%M:%S")
+    return time.strftime(" %H:%M:%S", time.localtime(time.time()))
 
 
 def vcpu_list(xm: Xm, args: list[str]) -> None:

@@ -24,7 +24,12 @@ def child_value(sxp: Any, name: str, default: Any = None) -> Any:
 
 
 def fields(sxp: Any) -> dict[str, Any]:
-    """First value of each child; children without a value are left out."""
+    """Value of each child, the first if there are several; children without one are left out."""
+    try:
+        # Nearly all records are pairs only, and a listing has many of them.
+        return dict(sxp[:0:-1])
+    except (TypeError, ValueError):
+        pass
     found: dict[str, Any] = {}
     for kid in sxp[1:]:
         if isinstance(kid, list) and len(kid) > 1 and kid[0] not in found:
@@ -34,6 +39,8 @@ def fields(sxp: Any) -> dict[str, Any]:
 
 def text_of(value: Any) -> str:
     """A value as the original printed it: str() of Python 2."""
+    if type(value) is str:
+        return value
     if isinstance(value, float):
         text = f"{value:.12g}"
         return text if any(mark in text for mark in ".en") else text + ".0"

@@ -60,19 +60,19 @@ def _show(xm: Xm, controllers: list[Any]) -> None:
 
 def attach(xm: Xm, args: list[str]) -> None:
     domain, physical, virtual, *backend = args
-    config = _attach_config(physical, virtual)
+    config = _attach_config(xm, physical, virtual)
     if backend:
         config.append(["backend", backend[0]])
     xm.call("xend.domain.device_configure", domain, config)
 
 
-def _attach_config(physical: str, virtual: str) -> list[Any]:
+def _attach_config(xm: Xm, physical: str, virtual: str) -> list[Any]:
     """`host` as the virtual address passes the whole host adapter through."""
     whole = virtual == "host"
     if not whole:
         _require_hctl(virtual)
-    known = scsi_devices("[*]") if whole else None
-    found = find_device(physical, known)
+    known = scsi_devices(xm.env, "[*]") if whole else None
+    found = find_device(xm, physical, known)
     if found is None:
         raise OptionError(f"Cannot find device '{physical}'")
     if not whole:
@@ -106,7 +106,7 @@ def _device(state: int, physical: ScsiDevice | None, virtual: str) -> list[Any]:
     ]
 
 
-def find_device(wanted: str, known: list[ScsiDevice] | None) -> ScsiDevice | None:
+def find_device(xm: Xm, wanted: str, known: list[ScsiDevice] | None) -> ScsiDevice | None:
     """By host:channel:target:lun, by /dev name, or by SCSI id."""
     import os
 
@@ -114,7 +114,7 @@ def find_device(wanted: str, known: list[ScsiDevice] | None) -> ScsiDevice | Non
         wanted = os.path.realpath(wanted)
     is_hctl = len(wanted.split(":")) == 4
     if known is None:
-        known = scsi_devices(wanted if is_hctl else "")
+        known = scsi_devices(xm.env, wanted if is_hctl else "")
     if is_hctl:
         return next((item for item in known if item.hctl == wanted), None)
     match = _SD.match(wanted) or _OTHER.match(wanted)

@@ -7,7 +7,7 @@ import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _BUS = re.compile(r"([0-9]{1,2})[-,]([0-9]{1,2}(?:[.,][0-9]{1,2}){0,5})$")
 _HUB_CLASS = "09"
@@ -52,8 +52,9 @@ class Assignment:
 class Usb:
     """The host's USB devices by their bus name, such as 2-1.4."""
 
-    def __init__(self, root: str | None = None) -> None:
+    def __init__(self, env: Mapping[str, str], root: str | None = None) -> None:
         base = (root or mount_point()) + "/bus/usb"
+        self._env = env
         self._devices = base + "/devices"
         self._port_ids = base + "/drivers/usbback/port_ids"
 
@@ -80,16 +81,16 @@ class Usb:
     def describe(self, bus: str) -> str:
         vendor, product = self._attribute(bus, "idVendor"), self._attribute(bus, "idProduct")
         names = [self._attribute(bus, "manufacturer"), self._attribute(bus, "product")]
-        text = " ".join(names) if all(names) else _lsusb(vendor, product)
+        text = " ".join(names) if all(names) else _lsusb(self._env, vendor, product)
         return f"ID {vendor:<4s}:{product:<4s} {text}"
 
     def _attribute(self, bus: str, name: str) -> str:
         return read_line(f"{self._devices}/{bus}/{name}")
 
 
-def _lsusb(vendor: str, product: str) -> str:
+def _lsusb(env: Mapping[str, str], vendor: str, product: str) -> str:
     """The name in the USB database, for a device that does not tell its own."""
-    line = _first_line(["lsusb", "-d", f"{vendor}:{product}"])
+    line = _first_line(["lsusb", "-d", f"{vendor}:{product}"], env)
     _, found, text = line.partition(f"ID {vendor}:{product}")
     return text.strip() if found else ""
 
@@ -106,19 +107,19 @@ class ScsiDevice:
         self.scsi_id = scsi_id
 
 
-def scsi_devices(pattern: str = "") -> list[ScsiDevice]:
+def scsi_devices(env: Mapping[str, str], pattern: str = "") -> list[ScsiDevice]:
     """From lsscsi, else from sysfs."""
-    found = list(_from_lsscsi(pattern))
-    return found or list(_scsi_from_sysfs(mount_point()))
+    found = list(_from_lsscsi(env, pattern))
+    return found or list(_scsi_from_sysfs(env, mount_point()))
 
 
-def _from_lsscsi(pattern: str) -> Iterator[ScsiDevice]:
-    for line in _lines(["lsscsi", "-g", *([pattern] if pattern else [])]):
+def _from_lsscsi(env: Mapping[str, str], pattern: str) -> Iterator[ScsiDevice]:
+    for line in _lines(["lsscsi", "-g", *([pattern] if pattern else [])], env):
         words = line.replace("]", "] ").split()
         if len(words) < 2 or not words[0].startswith("["):
             continue
         name, sg = (_device_name(word) for word in words[-2:])
-        yield ScsiDevice(words[0][1:-1], name or sg, sg, _scsi_id(sg) if sg else None)
+        yield ScsiDevice(words[0][1:-1], name or sg, sg, _scsi_id(env, sg) if sg else None)
 
 
 def _device_name(word: str) -> str | None:
@@ -126,7 +127,7 @@ def _device_name(word: str) -> str | None:
     return name if found else None
 
 
-def _scsi_from_sysfs(root: str) -> Iterator[ScsiDevice]:
+def _scsi_from_sysfs(env: Mapping[str, str], root: str) -> Iterator[ScsiDevice]:
     base = root + "/bus/scsi/devices"
     for hctl in names_in(base):
         if len(hctl.split(":")) != 4:
@@ -135,29 +136,34 @@ def _scsi_from_sysfs(root: str) -> Iterator[ScsiDevice]:
         names = [name for kind in kinds for name in names_in(f"{base}/{hctl}/{kind}")]
         generic = names_in(f"{base}/{hctl}/scsi_generic")
         sg = generic[0] if generic else None
-        yield ScsiDevice(hctl, names[0] if names else sg, sg, _scsi_id(sg) if sg else None)
+        yield ScsiDevice(hctl, names[0] if names else sg, sg, _scsi_id(env, sg) if sg else None)
 
 
-def _scsi_id(sg: str) -> str | None:
+def _scsi_id(env: Mapping[str, str], sg: str) -> str | None:
     for program in ("/lib/udev/scsi_id", "/usr/lib/udev/scsi_id"):
         if os.access(program, os.X_OK):
-            line = _first_line([program, "-gu", "--sg-version", "3", "-d", f"/dev/{sg}"])
+            line = _first_line([program, "-gu", "--sg-version", "3", "-d", f"/dev/{sg}"], env)
             if line:
                 return line.split()[0]
     return None
 
 
-def _first_line(argv: list[str]) -> str:
-    return next(iter(_lines(argv)), "")
+def _first_line(argv: list[str], env: Mapping[str, str]) -> str:
+    return next(iter(_lines(argv, env)), "")
 
 
-def _lines(argv: list[str]) -> list[str]:
+def _lines(argv: list[str], env: Mapping[str, str]) -> list[str]:
     """Output of a program; nothing when there is no such program."""
     import subprocess
 
     try:
         done = subprocess.run(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, text=True
+            argv,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            text=True,
+            env=dict(env),
         )
     except OSError:
         return []

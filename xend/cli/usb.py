@@ -23,7 +23,7 @@ def delete(xm: Xm, args: list[str]) -> None:
 
 
 def list_attached(xm: Xm, args: list[str]) -> None:
-    host = Usb()
+    host = Usb(xm.env)
     for device in xm.call("xend.domain.getDeviceSxprs", args[0], "vusb"):
         _show_controller(xm, device, host)
 
@@ -48,7 +48,7 @@ def _plugged(bus: str, host: Usb) -> str:
 
 
 def list_assignable(xm: Xm, _args: list[str]) -> None:
-    host = Usb()
+    host = Usb(xm.env)
     assigned = {item.bus for item in host.assigned()}
     for bus in host.devices():
         if bus not in assigned:
@@ -74,7 +74,7 @@ def _cannot_attach(xm: Xm, domain: str, device: str, port: str, bus: str) -> str
         return f"Cannot find device '{device}' in domain '{domain}'"
     if not 1 <= int(port) <= int(ports):
         return f"Invalid Port Number '{port}'"
-    host = Usb()
+    host = Usb(xm.env)
     if not host.is_bus(bus):
         return f"Invalid Busid '{bus}'"
     assigned = host.assigned()

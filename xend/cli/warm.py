@@ -16,6 +16,7 @@ import select
 import signal
 import sys
 
+from xend.cli.server import RUN_DIR
 from xend.cli.table import COMMANDS
 from xend.cli.warmworker import Worker, housekeeping
 
@@ -52,8 +53,9 @@ class Slots:
 class Supervisor:
     """Keeps enough workers waiting; does no command itself."""
 
-    def __init__(self, listener: _socket.socket) -> None:
+    def __init__(self, listener: _socket.socket, run_dir: str) -> None:
         self._listener = listener
+        self._run_dir = run_dir
         self._slots = Slots()
         self._workers: dict[int, tuple[int, int]] = {}
         """pidfd of each worker: its process id and slot."""
@@ -105,7 +107,7 @@ class Supervisor:
         status = 1
         try:
             gc.disable()
-            worker = Worker(self._listener, self._self)
+            worker = Worker(self._listener, self._self, self._run_dir)
             self._serve(worker, slot)
             status = 0
         finally:
@@ -141,6 +143,13 @@ def listen(path: str) -> _socket.socket:
     return listener
 
 
+def _run_dir(socket_path: str) -> str:
+    """Where the daemon's sockets are, by the name under which launchers know it."""
+    found = socket_path.rpartition("/")[0]
+    same = os.path.realpath(found) == os.path.realpath(RUN_DIR)
+    return RUN_DIR if same else found
+
+
 def import_everything() -> None:
     """What commands import when they run, so that workers share it."""
     from xend.config import sxp, xmcreate  # noqa: F401
@@ -161,7 +170,7 @@ def main(args: list[str]) -> None:
         listener = listen(options["--socket"])
     listener.setblocking(False)
     import_everything()
-    Supervisor(listener).run()
+    Supervisor(listener, _run_dir(options["--socket"])).run()
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ _FDS = 4
 _CHUNK = 1 << 16
 _MAX_REQUEST = 1 << 22
 _CONTROL = _socket.CMSG_SPACE(_FDS * 4)
-_MAX_COMMANDS = 1000
-"""Commands after which a worker gives way to a fresh one."""
 _COLLECT_EVERY = 100
+_BROKEN = (b"X", 1)
+"""The answer when a command has not ended by itself."""
 
 
 class HandedOver(BaseException):
@@ -79,10 +79,10 @@ class Launcher:
     def __init__(self, sock: _socket.socket) -> None:
         self.sock = sock
 
-    def may_ask(self) -> bool:
-        """Root, or whoever runs this process."""
+    def uid(self) -> int:
+        """Whose process it is."""
         credentials = self.sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-        return int.from_bytes(credentials[4:8], "little") in (0, os.getuid())
+        return int.from_bytes(credentials[4:8], "little")
 
     def receive(self) -> Request:
         data, control, _, _ = self.sock.recvmsg(_CHUNK, _CONTROL, _socket.MSG_CMSG_CLOEXEC)
@@ -175,15 +175,18 @@ def close_all(fds: list[int]) -> None:
 class Worker:
     """Accepts connections, one after the other, for as long as nothing has soiled the process."""
 
-    def __init__(self, listener: _socket.socket, supervisor: int) -> None:
+    def __init__(self, listener: _socket.socket, supervisor: int, run_dir: str) -> None:
         self._listener = listener
+        self._run_dir = run_dir
         self._epoll = select.epoll()
         # One worker is woken by a connection, not all of them.
         self._epoll.register(listener.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self._epoll.register(supervisor, select.EPOLLIN)
         self._supervisor = supervisor
-        self._daemon = FrameConnection(os.environ.get("XEND_RUN_DIR", RUN_DIR) + "/cli.sock")
+        self._daemon = FrameConnection(run_dir + "/cli.sock")
         self._connected = False
+        self._pid = os.getpid()
+        self._uids = (0, os.getuid())
 
     def accept(self) -> Launcher | None:
         """A connection; None when the supervisor has gone."""
@@ -209,7 +212,7 @@ class Worker:
     def serve(self, launcher: Launcher) -> bool:
         """Run what it asks for; whether this process may go on to another one."""
         try:
-            if launcher.may_ask():
+            if launcher.uid() in self._uids:
                 return self._run(launcher, launcher.receive())
         except (BadRequest, OSError):
             pass  # not a launcher, or one that has gone
@@ -221,20 +224,20 @@ class Worker:
         command = request.command()
         alone = command is not None and command.alone
         fds = request.fds
-        answer: tuple[bytes, int] | None = (b"X", 1)
+        answer: tuple[bytes, int] | None = _BROKEN
         try:
             if command is not None and command.plain:
                 answer = (b"P", 0)
                 return True
             answer = None
-            launcher.tell(b"H", os.getpid())  # fails if the launcher no longer wants it run
-            answer = (b"X", 1)
+            launcher.tell(b"H", self._pid)  # fails if the launcher no longer wants it run
+            answer = _BROKEN
             if alone:
                 _take_over(request)
             answer = self._command(launcher, request)
         finally:
-            if answer == (b"X", 1) and not alone:
-                os.dup2(fds[2], 2)  # an error of ours is about to be told there
+            if answer is _BROKEN:
+                os.dup2(fds[2], 2)  # an error of ours is on its way up: it is told there
             close_all(fds)
             if answer is not None:
                 launcher.tell(*answer)
@@ -246,7 +249,7 @@ class Worker:
         program, *args = request.argv
         terminal = LauncherTerminal(launcher, out)
         xm = Xm(out, ErrorStream(request.fds[2], out), request.env, terminal)
-        if self._connected and request.env.get("XEND_RUN_DIR") == os.environ.get("XEND_RUN_DIR"):
+        if self._connected and request.env.get("XEND_RUN_DIR", RUN_DIR) == self._run_dir:
             xm.server.use_frames(self._daemon)
         try:
             status = personality(program)(xm, args)
