@@ -368,8 +368,9 @@ async def test_a_dead_domain_makes_room_for_its_successor(xen: Bench) -> None:
     await xen.event(HypervisorEventKind.SHUTDOWN, domid)
     uuid = uuid4()
     await xen.hypervisor.preserve(domid, PREFIX + "dead", uuid)
-    assert (await xen.info(domid)).uuid == str(uuid)
     assert await xen.store.read(f"/local/domain/{domid}/name") == PREFIX + "dead"
+    assert await xen.store.read(f"/local/domain/{domid}/vm") == f"/vm/{uuid}"
+    await xen.hypervisor.preserve(domid, PREFIX + "dead", uuid)
     successor = await xen.hypervisor.create(config)
     assert (await xen.info(successor)).uuid == str(config.uuid)
     assert (await xen.info(domid)).shutdown

@@ -310,7 +310,7 @@ async def _check(host: SimHost, scenario: Scenario, bystander: Domid | None, poi
     assert all(domain.name for domain in running), where
     assert len({domain.name for domain in running}) == len(running), where
     owned = {(each.uuid, each.domid) for each in await host.journal.owned()}
-    assert owned == {(domain.uuid, domain.domid) for domain in running}, where
+    assert owned == {(domain.vm, domain.domid) for domain in running}, where
     memory = sum(domain.memory for domain in host.machine.domains.values())
     assert host.free == host.machine.total - memory, where
     assert {view.origin for view in views} <= {Origin.HOST, Origin.XEND}, where

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from xend.core.ports import OwnedDomain, XenStore
 from xend.errors import XenStoreError
 from xend.model.domain import DomainConfig
-from xend.model.status import Origin
+from xend.model.status import DomainInfo, Origin
 from xend.model.units import DOM0, DOM0_NAME, Domid
 
 log = logging.getLogger("xend.snapshot")
@@ -28,6 +28,11 @@ class Identity:
     """What the journal has of it; None unless `origin` is xend (and while it is being built)."""
     started: float | None = None
     paused_by_admin: bool = False
+    handle: str = ""
+    """The hypervisor's uuid of it: another than `uuid` for a dead one that was set aside."""
+
+    def is_of(self, info: DomainInfo) -> bool:
+        return (self.handle or self.uuid) == info.uuid
 
     @property
     def ids(self) -> dict[str, str]:

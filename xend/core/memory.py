@@ -99,7 +99,7 @@ class MemoryBroker:
                 dom0 = info.memory
             elif info.dying:
                 dying += info.memory
-            else:
+            elif not info.shutdown:  # A dead one may have the uuid of what is being built.
                 built[info.uuid] = built.get(info.uuid, 0) + info.memory + info.outstanding
         outstanding = sum(
             max(0, needed - built.get(uuid, 0)) for uuid, needed in self._promised.items()

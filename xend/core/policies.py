@@ -172,7 +172,7 @@ class Policies:
         except DomainNotFound:
             return
         identity = context.snapshot.identity(domid)
-        if identity is None or identity.owned is None or identity.uuid != info.uuid:
+        if identity is None or identity.owned is None or not identity.is_of(info):
             return
         if not info.shutdown or info.dying:
             return
@@ -270,8 +270,14 @@ class Policies:
         log.info("Renaming dead domain %s (%d) to %s.", owned.config.name, owned.domid, name)
         await self._release_devices(owned.domid)
         await context.hypervisor.preserve(owned.domid, name, uuid)
-        config = owned.config.model_copy(update={"name": name, "uuid": uuid})
-        kept = replace(owned, uuid=str(uuid), config=config, preserved=True, managed=False)
+        kept = replace(
+            owned,
+            uuid=str(uuid),
+            handle=owned.uuid,
+            config=owned.config.model_copy(update={"name": name, "uuid": uuid}),
+            preserved=True,
+            managed=False,
+        )
         await context.journal.put_owned(kept)
         await context.journal.drop_owned(owned.uuid, owned.domid)
         context.snapshot.invalidate()

@@ -174,8 +174,9 @@ class Hypervisor(Protocol):
         """Brings back a domain that is shut down for suspend (a save that was cut off)."""
 
     async def preserve(self, domid: Domid, name: str, uuid: UUID) -> None:
-        """A dead domain gets another name and uuid, so that its successor can have both
-        (libxl_domain_preserve): rename-restart."""
+        """A dead domain gets another name and another /vm/<uuid> in XenStore, so that its
+        successor can have its own (libxl_domain_preserve): rename-restart.  What the hypervisor
+        itself reports as its uuid cannot be changed.  May be repeated."""
 
     async def attach_device(
         self, domid: Domid, device_class: DeviceClass, device: Any
@@ -324,6 +325,8 @@ class OwnedDomain:
     managed: bool = False
     preserved: bool = False
     """It ended and was kept for inspection: its policy has been applied."""
+    handle: str = ""
+    """What the hypervisor goes on calling it, when that is not `uuid` (after `preserve`)."""
     quick: int = 0
     """Restarts in a row that each came too soon after the one before."""
 

@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from xend.core.building import Building, Successor
@@ -46,6 +45,7 @@ class Reconciliation:
         self._policies = policies
         self._jobs = jobs
         self._owned: dict[str, OwnedDomain] = {}
+        self._handles: dict[str, str] = {}
         self._infos: dict[Domid, DomainInfo] = {}
         self.broken: list[BrokenEntry] = []
         """Managed domains that could not be read."""
@@ -84,13 +84,16 @@ class Reconciliation:
             if not info.dying
         }
         self._owned = {}
+        self._handles = {}
         for owned in await self._context.journal.owned():
+            if owned.handle:
+                self._handles[owned.uuid] = owned.handle
             if self._is_alive(owned.uuid, owned.domid):
                 self._owned[owned.uuid] = owned
 
     def _is_alive(self, uuid: str, domid: Domid | None) -> bool:
         info = self._infos.get(domid) if domid is not None else None
-        return info is not None and info.uuid == uuid
+        return info is not None and info.uuid == self._handles.get(uuid, uuid)
 
     async def _load_managed(self) -> None:
         managed, self.broken = await self._context.repository.load()
@@ -209,23 +212,10 @@ class Reconciliation:
         restarts, managed = int(data["owned"]["restarts"]), bool(data["owned"]["managed"])
         if successor is not None:
             await self._policies.set_aside(successor, data["name"], UUID(data["uuid"]))
-        else:
-            await self._keep_ours(domid, config, data)
         self._resume_restart(
             intent, Successor(config, None, managed, restarts + 1, int(data["quick"]))
         )
         return False
-
-    async def _keep_ours(self, domid: Domid, config: DomainConfig, data: Any) -> None:
-        """Cut off between the hypervisor's renaming and the journal's."""
-        if data["uuid"] in self._owned or not self._is_alive(data["uuid"], domid):
-            return
-        aside = config.model_copy(update={"name": data["name"], "uuid": UUID(data["uuid"])})
-        kept = OwnedDomain(
-            data["uuid"], domid, aside, started=self._context.clock.time(), preserved=True
-        )
-        await self._context.journal.put_owned(kept)
-        self._context.snapshot.own(kept)
 
     async def _save(self, intent: Intent) -> bool:
         await self._look()

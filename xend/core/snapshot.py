@@ -87,7 +87,7 @@ class Snapshot:
 
     def _is_known(self, info: DomainInfo) -> bool:
         identity = self._known.get(info.domid)
-        return identity is not None and (identity.uuid == info.uuid or info.dying)
+        return identity is not None and (identity.is_of(info) or info.dying)
 
     async def _meet(self, info: DomainInfo) -> None:
         """A domain that was not there before: ours in the making, or a stranger's."""
@@ -97,7 +97,7 @@ class Snapshot:
             return
         name, started = await self._naming.read(info.domid, info.uuid)
         present = self._known.get(info.domid)
-        if present is not None and present.uuid == info.uuid:
+        if present is not None and present.is_of(info):
             return  # Bound meanwhile, with better knowledge than XenStore's.
         origin = Origin.HOST if info.domid == DOM0 else Origin.FOREIGN
         identity = Identity(info.domid, info.uuid, name, origin=origin, started=started)
@@ -142,9 +142,11 @@ class Snapshot:
 
     def own(self, owned: OwnedDomain) -> None:
         self.bind(owned.domid, owned.config)
-        self._known[owned.domid].owned = owned
-        self._known[owned.domid].started = owned.started
-        self._known[owned.domid].paused_by_admin = owned.paused_by_admin
+        identity = self._known[owned.domid]
+        identity.owned = owned
+        identity.handle = owned.handle
+        identity.started = owned.started
+        identity.paused_by_admin = owned.paused_by_admin
 
     def forget(self, domid: Domid) -> None:
         """It is gone."""

@@ -244,6 +244,12 @@ class Context:
         rc = lib.libxl_domain_rename(self.raw, domid, _bytes(old), _bytes(new))
         self.check("rename", rc)
 
+    def preserve(self, domid: int, name: str, uuid: bytes) -> None:
+        """Another name, and another /vm/<uuid>, for a dead domain.  May be repeated."""
+        rc = lib.libxl_domain_rename(self.raw, domid, ffi.NULL, _bytes(name))
+        self.check("rename", rc)
+        self.check("preserve", lib.xend_preserve(self.raw, domid, _bytes(name), uuid))
+
     def write_control(self, domid: int, request: str) -> int:
         """Asks a guest by its control/shutdown node; an errno, 0 when it was written."""
         _refuse_event_loop()

@@ -16,6 +16,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from uuid import UUID
 
 from xend.core.ports import (
     DeviceClass,
@@ -31,11 +32,21 @@ from xend.errors import (
     HypervisorError,
     HypervisorUnavailable,
     InvalidArgument,
+    OperationFailed,
     UnsupportedFeature,
     WorkerCrashed,
     XendError,
 )
-from xend.libxl import failures, marshal, marshal_devices, observed, probe, schema, unmarshal
+from xend.libxl import (
+    failures,
+    marshal,
+    marshal_devices,
+    observed,
+    probe,
+    savefile,
+    schema,
+    unmarshal,
+)
 from xend.libxl.lanes import Lane
 from xend.libxl.watcher import Watcher
 from xend.libxl.workers import Pool
@@ -306,8 +317,16 @@ class XenHypervisor:
         request = {"op": "restore", "path": str(path), "config": text}
         return Domid(await self._pool.run(request, _sink(progress)))
 
+    async def saved_config(self, path: Path) -> DomainConfig:
+        return await self._quick.run(lambda _: _saved_config(path))
+
     async def resume(self, domid: Domid) -> None:
         await self._long("resume", domid)
+
+    async def preserve(self, domid: Domid, name: str, uuid: UUID) -> None:
+        await self._ask(
+            self._quick, "preserve", domid, lambda c: c.preserve(domid, name, uuid.bytes)
+        )
 
     async def attach_device(
         self, domid: Domid, device_class: DeviceClass, device: Any
@@ -377,6 +396,17 @@ def partial_path(path: Path) -> Path:
     """Where a save file grows until it is whole; the same every time, so that leftovers of a
     killed daemon are overwritten and not gathered."""
     return path.with_name(f".{path.name}.partial")
+
+
+def _saved_config(path: Path) -> DomainConfig:
+    try:
+        with path.open("rb", buffering=0) as stream:
+            text, _ = savefile.read(stream)
+        return unmarshal.domain(json.loads(text))
+    except OSError as error:
+        raise OperationFailed(f"can't read guest state file {path}: {error.strerror}") from error
+    except (savefile.BadSaveFile, ValueError, ConfigError) as error:
+        raise OperationFailed(f"{path} cannot be restored: {error}") from error
 
 
 def _list(context: Context) -> list[DomainInfo]:

@@ -40,6 +40,8 @@ class SimDomain:
     domid: Domid
     config: DomainConfig
     uuid: str
+    vm: str = ""
+    """The uuid under which XenStore has it: `uuid`, until it is preserved."""
     name: str = ""
     memory: int = 0
     """KiB that it has got."""

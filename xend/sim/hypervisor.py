@@ -327,9 +327,8 @@ class SimHypervisor:
 
     async def preserve(self, domid: Domid, name: str, uuid: UUID) -> None:
         domain = await self._change("preserve", domid)
-        before, domain.uuid, domain.name = domain.uuid, str(uuid), name
-        domain.config = domain.config.model_copy(update={"name": name, "uuid": uuid})
-        self.machine.publication.move(domain, before)
+        domain.vm, domain.name = str(uuid), name
+        self.machine.publication.move(domain)
 
     async def attach_device(
         self, domid: Domid, device_class: DeviceClass, device: Any

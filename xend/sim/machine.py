@@ -78,7 +78,9 @@ class SimMachine:
 
     def _add_dom0(self, memory: KiB) -> None:
         config = DomainConfig(name=DOM0_NAME, uuid=UUID(DOM0_UUID), memory=memory, vcpus=self.cpus)
-        dom0 = SimDomain(DOM0, config, DOM0_UUID, DOM0_NAME, memory, int(self.total), paused=False)
+        dom0 = SimDomain(
+            DOM0, config, DOM0_UUID, DOM0_UUID, DOM0_NAME, memory, int(self.total), paused=False
+        )
         dom0.online = self.cpus
         dom0.go_on(self.clock.monotonic())
         self.domains[DOM0] = dom0
@@ -105,7 +107,7 @@ class SimMachine:
     def add(self, config: DomainConfig) -> SimDomain:
         """XEN_DOMCTL_createdomain: it exists, paused, with nothing in it."""
         domid = self._next_domid()
-        domain = SimDomain(domid, config, str(config.uuid))
+        domain = SimDomain(domid, config, str(config.uuid), str(config.uuid))
         domain.behaviour = self.behaviour(config)
         domain.online = config.vcpus_online or config.vcpus
         domain.weight, domain.cap = config.cpu_weight, config.cpu_cap
@@ -145,7 +147,7 @@ class SimMachine:
         del self.domains[domain.domid]
         if console := self._consoles.pop(domain.domid, None):
             console.close()
-        shared = any(other.uuid == domain.uuid for other in self.domains.values())
+        shared = any(other.vm == domain.vm for other in self.domains.values())
         self.publication.remove(domain, vm=not shared)
         self.tell(HypervisorEventKind.DEATH, domain)
 

@@ -55,21 +55,21 @@ class Publication:
     def dom0(self, domain: SimDomain) -> None:
         self._write(
             "/local/domain/0",
-            {"name": domain.name, "vm": f"/vm/{domain.uuid}", "domid": 0, "memory/target": 0},
+            {"name": domain.name, "vm": f"/vm/{domain.vm}", "domid": 0, "memory/target": 0},
         )
-        self._write(f"/vm/{domain.uuid}", {"name": domain.name, "uuid": domain.uuid})
+        self._write(f"/vm/{domain.vm}", {"name": domain.name, "uuid": domain.vm})
 
     def domain(self, domain: SimDomain, now: float) -> None:
         config, domid = domain.config, domain.domid
         self._write(
-            f"/vm/{domain.uuid}",
-            {"name": domain.name, "uuid": domain.uuid, "start_time": f"{now:.2f}"},
+            f"/vm/{domain.vm}",
+            {"name": domain.name, "uuid": domain.vm, "start_time": f"{now:.2f}"},
         )
         root = f"/local/domain/{domid}"
         self._write(
             root,
             {
-                "vm": f"/vm/{domain.uuid}",
+                "vm": f"/vm/{domain.vm}",
                 "name": domain.name,
                 "domid": domid,
                 "control/shutdown": "",
@@ -185,12 +185,12 @@ class Publication:
 
     def rename(self, domain: SimDomain) -> None:
         self._daemon.write(f"/local/domain/{domain.domid}/name", domain.name)
-        self._daemon.write(f"/vm/{domain.uuid}/name", domain.name)
+        self._daemon.write(f"/vm/{domain.vm}/name", domain.name)
 
-    def move(self, domain: SimDomain, old_uuid: str) -> None:
-        """To the uuid that it has now; the old /vm node stays, as with libxl."""
-        self._daemon.write(f"/vm/{domain.uuid}/uuid", domain.uuid)
-        self._daemon.write(f"/local/domain/{domain.domid}/vm", f"/vm/{domain.uuid}")
+    def move(self, domain: SimDomain) -> None:
+        """To the /vm node that it has now; the old one stays, as with libxl."""
+        self._daemon.write(f"/vm/{domain.vm}/uuid", domain.vm)
+        self._daemon.write(f"/local/domain/{domain.domid}/vm", f"/vm/{domain.vm}")
         self.rename(domain)
 
     def remove(self, domain: SimDomain, *, vm: bool) -> None:
@@ -201,5 +201,5 @@ class Publication:
         self._remove(f"/local/domain/{domid}")
         self._remove(f"/libxl/{domid}")
         if vm:
-            self._remove(f"/vm/{domain.uuid}")
+            self._remove(f"/vm/{domain.vm}")
         self._daemon.release(domid)

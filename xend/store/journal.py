@@ -36,7 +36,8 @@ CREATE TABLE intents (
 CREATE TABLE owned (
     uuid TEXT NOT NULL, domid INTEGER NOT NULL, config TEXT NOT NULL, started REAL NOT NULL,
     restarts INTEGER NOT NULL, paused_by_admin INTEGER NOT NULL, managed INTEGER NOT NULL,
-    preserved INTEGER NOT NULL, quick INTEGER NOT NULL, PRIMARY KEY (uuid, domid));
+    preserved INTEGER NOT NULL, handle TEXT NOT NULL, quick INTEGER NOT NULL,
+    PRIMARY KEY (uuid, domid));
 CREATE TABLE jobs (id TEXT PRIMARY KEY, created REAL NOT NULL, record TEXT NOT NULL);
 CREATE INDEX jobs_by_age ON jobs (created);
 """
@@ -248,7 +249,7 @@ def _domid(value: int | None) -> Domid | None:
 
 def _put_owned(db: sqlite3.Connection, owned: OwnedDomain) -> None:
     db.execute(
-        "INSERT OR REPLACE INTO owned VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO owned VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             owned.uuid,
             owned.domid,
@@ -258,6 +259,7 @@ def _put_owned(db: sqlite3.Connection, owned: OwnedDomain) -> None:
             owned.paused_by_admin,
             owned.managed,
             owned.preserved,
+            owned.handle,
             owned.quick,
         ),
     )
@@ -266,7 +268,7 @@ def _put_owned(db: sqlite3.Connection, owned: OwnedDomain) -> None:
 def _read_owned(db: sqlite3.Connection) -> list[OwnedDomain]:
     found: list[OwnedDomain] = []
     for row in db.execute("SELECT * FROM owned ORDER BY domid"):
-        uuid, domid, config, started, restarts, paused, managed, preserved, quick = row
+        uuid, domid, config, started, restarts, paused, managed, preserved, handle, quick = row
         try:
             decoded = DomainConfig.model_validate_json(config)
         except ValidationError as error:
@@ -283,6 +285,7 @@ def _read_owned(db: sqlite3.Connection) -> list[OwnedDomain]:
                 bool(paused),
                 bool(managed),
                 bool(preserved),
+                handle,
                 quick,
             )
         )

@@ -492,6 +492,24 @@ static int xend_control_write(uint32_t domid, const char *request)
     return error;
 }
 
+/* A dead domain gets another /vm/<uuid>, so that its successor can have its own.  It has its new
+ * name already: with an empty suffix libxl_domain_preserve keeps it.  An ERROR_*. */
+static int xend_preserve(libxl_ctx *ctx, uint32_t domid, const char *name, const uint8_t *uuid)
+{
+    libxl_domain_create_info info;
+    libxl_uuid fresh;
+    int rc;
+
+    libxl_domain_create_info_init(&info);
+    info.name = strdup(name);
+    if (!info.name)
+        return ERROR_NOMEM;
+    memcpy(libxl_uuid_bytearray(&fresh), uuid, 16);
+    rc = libxl_domain_preserve(ctx, domid, &info, "", fresh);
+    libxl_domain_create_info_dispose(&info);
+    return rc;
+}
+
 /* 0, or an errno; ESRCH when the parent is gone already. */
 static int xend_die_with_parent(int parent)
 {

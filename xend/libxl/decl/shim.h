@@ -46,6 +46,7 @@ int libxl_evenable_domain_death(libxl_ctx *ctx, uint32_t domid, uint64_t user,
 void libxl_evdisable_domain_death(libxl_ctx *ctx, libxl_evgen_domain_death *evgen);
 
 int xend_control_write(uint32_t domid, const char *request);
+int xend_preserve(libxl_ctx *ctx, uint32_t domid, const char *name, const uint8_t *uuid);
 int xend_die_with_parent(int parent);
 void xend_free(void *p);
 
