@@ -75,6 +75,24 @@ class Cache:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def roots(self) -> Path:
+        """Where build roots are unpacked: in the cache, if other ids can get there.
+
+        A user's root belongs to ids of a user namespace, which cannot pass
+        through a home folder that is closed to everybody else.
+        """
+        if os.geteuid() == 0:
+            return self.folder("roots")
+        path = self.folder("roots")
+        if not all(parent.stat().st_mode & 0o001 for parent in path.parents):
+            path = Path(f"/var/tmp/xend-lab-{os.geteuid()}") / digest(str(self.top))
+            path.parent.mkdir(mode=0o755, exist_ok=True)
+            if path.parent.stat().st_uid != os.geteuid():
+                raise LabError(f"{path.parent} belongs to somebody else", "remove it")
+            path.mkdir(exist_ok=True)
+        path.chmod(0o777)
+        return path
+
     def run_dir(self, name: str) -> Path:
         """State of one lab: its disks, pids and logs."""
         return self.folder("run", name)
@@ -109,8 +127,9 @@ class Cache:
 
     def remove(self, as_root: list[str]) -> None:
         """Remove everything; a user's build root belongs to ids that only `as_root` may touch."""
-        roots = self.top / "roots"
-        if as_root and roots.exists():
-            subprocess.run([*as_root, "rm", "-rf", str(roots)], check=False)
+        if as_root:
+            roots = self.roots()
+            subprocess.run([*as_root, "find", str(roots), "-mindepth", "1", "-delete"], check=False)
+            shutil.rmtree(roots, ignore_errors=True)
         if self.top.exists():
             shutil.rmtree(self.top)

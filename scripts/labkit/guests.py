@@ -19,6 +19,7 @@ from labkit.kernels import (
 )
 from labkit.native import compile_in_root
 from labkit.progress import Progress
+from labkit.tree import Tree
 
 IMAGES = "var/lib/xen/images"
 MIB = 1024 * 1024
@@ -64,11 +65,31 @@ class Guests:
 
     files: dict[str, bytes] = field(default_factory=dict)
     disks: list[dict[str, Any]] = field(default_factory=list)
+    trees: dict[str, Tree] = field(default_factory=dict)
+
+    def disk(self, name: str, mib: int, tree: Tree, offset: int = PARTITION_OFFSET) -> None:
+        """A disk with the kind of file system of the CentOS 5 days, by default in a partition."""
+        folder = f"disk{len(self.disks)}"
+        # pygrub reads a block at a time: small ones make it half as fast again.
+        block = 1024 if mib < 16 else 4096
+        journal = 1 if mib < 16 else 4
+        self.trees[folder] = tree
+        self.disks.append(
+            {
+                "path": f"{IMAGES}/{name}",
+                "folder": folder,
+                "mib": mib,
+                "type": "ext3",
+                "offset": offset,
+                "mke2fs": [
+                    *("-m", "0", "-L", "/", "-I", "128", "-b", str(block)),
+                    *("-J", f"size={journal}"),
+                ],
+            }
+        )
 
 
-def build_guests(
-    cache: Cache, root: Path, parts: GuestFiles, work: Path, progress: Progress
-) -> Guests:
+def build_guests(cache: Cache, root: Path, parts: GuestFiles, progress: Progress) -> Guests:
     """Everything for /var/lib/xen/images."""
     tiny = compile_in_root(
         cache,
@@ -86,33 +107,16 @@ def build_guests(
     for name in ("tiny.cfg", "linux.cfg", "prospero.cfg"):
         guests.files[name] = (DATA / "guest" / name).read_bytes()
 
-    prospero_tree(parts, work / "prospero")
-    guests.disks.append(_disk("prospero.img", 96, work / "prospero"))
+    guests.disk("prospero.img", 96, prospero_tree(parts))
     # For what goes wrong: a disk with a file system, but nothing to boot in it.
-    nokernel = work / "nokernel"
-    (nokernel / "etc").mkdir(parents=True)
-    (nokernel / "etc/issue").write_text("There is no kernel on this disk.\n")
-    guests.disks.append(_disk("nokernel.img", 8, nokernel))
+    nokernel = Tree()
+    nokernel.put("etc/issue", "There is no kernel on this disk.\n")
+    guests.disk("nokernel.img", 8, nokernel)
     # A second disk to attach: a file system right at its beginning.
-    data = work / "data"
-    data.mkdir()
-    (data / "README").write_text("A disk to attach to guests.\n")
-    guests.disks.append({**_disk("data.img", 8, data), "offset": 0})
+    data = Tree()
+    data.put("README", "A disk to attach to guests.\n")
+    guests.disk("data.img", 8, data, offset=0)
     return guests
-
-
-def _disk(name: str, mib: int, tree: Path) -> dict[str, Any]:
-    """One partition, 1 MiB into the disk, with the kind of file system of the CentOS 5 days."""
-    return {
-        "path": f"{IMAGES}/{name}",
-        "mib": mib,
-        "type": "ext3",
-        "offset": PARTITION_OFFSET,
-        "from": str(tree),
-        "mke2fs": ["-m", "0", "-L", "/", "-I", "128", "-J", "size=1", "-b", "1024"]
-        if mib < 16
-        else ["-m", "0", "-L", "/", "-I", "128", "-J", "size=4"],
-    }
 
 
 def _busybox_links() -> Iterable[tuple[str, str]]:
@@ -159,31 +163,25 @@ def _prospero_initrd(parts: GuestFiles) -> bytes:
     )
 
 
-def prospero_tree(parts: GuestFiles, tree: Path) -> None:
+def prospero_tree(parts: GuestFiles) -> Tree:
     """The root file system of the guest to play with."""
     guest = DATA / "guest"
     source = guest / "prospero"
-
-    def put(name: str, data: bytes | str, mode: int = 0o644) -> None:
-        path = tree / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.encode() if isinstance(data, str) else data)
-        path.chmod(mode)
-
+    tree = Tree()
+    put = tree.put
     for folder in ("dev", "proc", "sys", "tmp", "root", "mnt", "var/log", "var/run", "home"):
-        (tree / folder).mkdir(parents=True, exist_ok=True)
-    (tree / "tmp").chmod(0o1777)
+        tree.folder(folder)
+    tree.folder("tmp", 0o1777)
     put("bin/busybox", parts.busybox, 0o755)
     for name, target in _busybox_links():
-        (tree / name).parent.mkdir(exist_ok=True)
-        (tree / name).symlink_to(target)
+        tree.symlink(name, target)
 
     version = parts.version
     put(f"boot/vmlinuz-{version}", parts.kernel)
     put(f"boot/initrd-{version}.img", _prospero_initrd(parts))
     grub = (source / "grub.conf").read_text().replace("@VERSION@", version)
     put("boot/grub/grub.conf", grub, 0o600)
-    (tree / "boot/grub/menu.lst").symlink_to("./grub.conf")
+    tree.symlink("boot/grub/menu.lst", "./grub.conf")
     put("boot/grub/device.map", "(hd0)     /dev/xvda\n")
     for path in module_order(parts.modules, NETWORK_MODULES):
         put(f"lib/modules/{version}/{path.name}", path.read_bytes())
@@ -202,3 +200,4 @@ def prospero_tree(parts: GuestFiles, tree: Path) -> None:
     put("etc/shells", "/bin/sh\n")
     put("etc/securetty", "hvc0\nconsole\ntty1\n")
     put("etc/fstab", "/dev/xvda1 / ext3 defaults 1 1\nproc /proc proc defaults 0 0\n")
+    return tree

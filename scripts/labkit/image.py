@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import shutil
 import subprocess
-import sys
+import tarfile
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -16,7 +18,7 @@ from typing import Any
 from labkit.cache import DATA, LABKIT, Cache, digest, digest_files
 from labkit.commands import run
 from labkit.errors import LabError
-from labkit.guests import GuestFiles, build_guests
+from labkit.guests import IMAGES, GuestFiles, build_guests
 from labkit.hosttools import BUILD_TOOLS, as_root, ensure, is_root
 from labkit.kernels import cpio, directory, file, module_order, slim_elf, vmlinux_of
 from labkit.measures import Measures
@@ -25,6 +27,7 @@ from labkit.progress import Progress
 from labkit.pydeps import SITE_PACKAGES, ensure_site_packages, resolved
 from labkit.releases import Release
 from labkit.roots import DOM0_LIST, DOM0_STATUS, ensure_root
+from labkit.tree import Tree
 
 RECIPE = 1
 DISK_MIB = 6144
@@ -85,7 +88,7 @@ class Ingredients:
 
     def key(self) -> str:
         """The same key means the same image."""
-        makers = [LABKIT / f"{name}.py" for name in ("image", "stage", "guests", "kernels")]
+        makers = [LABKIT / f"{name}.py" for name in ("image", "stage", "guests", "kernels", "tree")]
         return digest(
             RECIPE,
             self.root.name,
@@ -138,7 +141,7 @@ def ensure_image(cache: Cache, release: Release, progress: Progress) -> Image:
         fresh_root = False
         with ThreadPoolExecutor(max_workers=2) as pool:
             site_later = pool.submit(ensure_site_packages, cache, release, progress)
-            before = set(cache.folder("roots").iterdir())
+            before = set(cache.roots().iterdir())
             root = ensure_root(cache, release, progress)
             fresh_root = root not in before
             site = site_later.result()
@@ -147,10 +150,13 @@ def ensure_image(cache: Cache, release: Release, progress: Progress) -> Image:
         if final.exists():
             return Image(final)
         with progress.step("making dom0's image"):
-            build = cache.folder("images") / f"{final.name}.part"
-            shutil.rmtree(build, ignore_errors=True)
-            build.mkdir()
-            facts = _assemble(cache, release, parts, build, progress)
+            build = Path(tempfile.mkdtemp(prefix="part-", dir=cache.folder("images")))
+            try:
+                facts = _assemble(cache, release, parts, build, progress)
+            except BaseException:
+                shutil.rmtree(build, ignore_errors=True)
+                raise
+            build.chmod(0o755)
         facts["build_seconds"] = round(time.monotonic() - begun, 1)
         facts["build_from"] = "nothing" if fresh_root else "a cached Debian root"
         (build / "manifest.json").write_text(json.dumps(facts, indent=2) + "\n")
@@ -186,7 +192,6 @@ def _assemble(
     (build / "xen").write_bytes(_gunzip(hypervisor))
     (build / "initrd").write_bytes(_dom0_initrd(busybox, modules))
 
-    overlay = build / "overlay"
     tools = compile_in_root(
         cache,
         root,
@@ -195,47 +200,38 @@ def _assemble(
         "gcc -O2 -Wall -Wextra -static -s -o ../out/labrun labrun.c",
         progress,
     )
-    _dom0_overlay(parts, overlay, tools)
-    guests = build_guests(
-        cache, root, GuestFiles(kernel, version, modules, busybox), build / "guests", progress
-    )
-    images = overlay / "var/lib/xen/images"
-    images.mkdir(parents=True, exist_ok=True)
+    guests = build_guests(cache, root, GuestFiles(kernel, version, modules, busybox), progress)
+    tree = _dom0_tree(parts, tools)
+    tree.copy(parts.site, SITE_PACKAGES.lstrip("/"))
     for name, data in guests.files.items():
-        (images / name).write_bytes(data)
+        tree.put(f"{IMAGES}/{name}", data)
+    # A place that the unpacking side may write to; below the root for hard links.
+    handover = Path(tempfile.mkdtemp(prefix="image-", dir=root.parent))
+    handover.chmod(0o777)
     plan = {
         "root": str(root),
-        "work": str(_work_dir(cache)),
+        "work": str(handover / "stage"),
         "list": DOM0_LIST,
         "skip": SKIP,
-        "overlays": [
-            {"from": str(overlay), "at": "."},
-            {"from": str(parts.site), "at": SITE_PACKAGES.lstrip("/")},
-        ],
         "disks": guests.disks,
         "image": {
-            "path": "dom0.img",
             "mib": DISK_MIB,
             "type": "ext4",
             # No journal and no checksums: the disk is a throw-away overlay, and
             # checksums are computed in software under emulation.
             "mke2fs": [
-                "-O",
-                "^has_journal,^metadata_csum,^64bit,^resize_inode",
-                "-m",
-                "0",
-                "-N",
-                "131072",
-                "-E",
-                "lazy_itable_init=1,nodiscard",
+                *("-O", "^has_journal,^metadata_csum,^64bit,^resize_inode", "-m", "0"),
+                *("-N", "131072", "-E", "lazy_itable_init=1,nodiscard"),
             ],
         },
-        "out": str(build / "dom0.img"),
-        "stream": not is_root(),
+        "out": str(handover / "dom0.img"),
     }
-    _run_stage(plan, build / "dom0.img")
-    shutil.rmtree(overlay)
-    shutil.rmtree(build / "guests", ignore_errors=True)
+    try:
+        _run_stage(plan, {"tree": tree, **guests.trees})
+        _take_over(handover / "dom0.img", build / "dom0.img")
+    finally:
+        subprocess.run([*as_root(), "rm", "-rf", str(handover)], check=False)
+        shutil.rmtree(handover, ignore_errors=True)
     return {
         "xen": release.xen,
         "suite": release.suite,
@@ -259,11 +255,6 @@ def _gunzip(path: Path) -> bytes:
     return gzip.decompress(path.read_bytes())
 
 
-def _work_dir(cache: Cache) -> Path:
-    """Where the tree is linked together: beside the root, as hard links need one file system."""
-    return cache.folder("roots") / "stage"
-
-
 def _dom0_initrd(busybox: bytes, modules: Path) -> bytes:
     order = module_order(modules, DOM0_MODULES)
     return cpio(
@@ -277,15 +268,10 @@ def _dom0_initrd(busybox: bytes, modules: Path) -> bytes:
     )
 
 
-def _dom0_overlay(parts: Ingredients, overlay: Path, tools: dict[str, bytes]) -> None:
+def _dom0_tree(parts: Ingredients, tools: dict[str, bytes]) -> Tree:
     """Everything of dom0 that no Debian package brings."""
-
-    def put(name: str, data: bytes, mode: int = 0o644) -> None:
-        path = overlay / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        path.chmod(mode)
-
+    tree = Tree()
+    put = tree.put
     dom0 = DATA / "dom0"
     for name in ("init", "boot", "identity"):
         put(f"usr/lib/xend-lab/{name}", (dom0 / name).read_bytes(), 0o755)
@@ -294,16 +280,20 @@ def _dom0_overlay(parts: Ingredients, overlay: Path, tools: dict[str, bytes]) ->
     put("etc/ssh/sshd_config", (dom0 / "sshd_config").read_bytes())
     put("etc/ssh/ssh_host_ed25519_key", (parts.keys / "host").read_bytes(), 0o600)
     put("etc/ssh/ssh_host_ed25519_key.pub", (parts.keys / "host.pub").read_bytes())
+    tree.folder("root", 0o700)
+    tree.folder("root/.ssh", 0o700)
     put("root/.ssh/authorized_keys", (parts.keys / "client.pub").read_bytes(), 0o600)
     put("root/.bashrc", (dom0 / "bashrc").read_bytes())
-    (overlay / "root/.ssh").chmod(0o700)
-    (overlay / "root").chmod(0o700)
-    put("etc/hostname", b"lab0\n")
-    put("etc/hosts", b"127.0.0.1 localhost\n10.77.0.1 lab0\n10.77.0.2 prospero\n10.77.0.201 lab1\n")
-    put("etc/resolv.conf", b"")
+    put("etc/hostname", "lab0\n")
+    names = [("10.77.0.1", "lab0"), ("10.77.0.2", "prospero")]
+    names += [(f"10.77.0.{200 + index}", f"lab{index}") for index in range(1, 8)]
+    lines = ["127.0.0.1 localhost", *(f"{address} {name}" for address, name in names)]
+    put("etc/hosts", "\n".join(lines) + "\n")
+    put("etc/resolv.conf", "")
     put("var/lib/dpkg/status", (parts.root / DOM0_STATUS).read_bytes())
     for folder in ("var/log/xen", "var/log/apt", "var/lib/xend", "var/cache/debconf"):
-        (overlay / folder).mkdir(parents=True, exist_ok=True)
+        tree.folder(folder)
+    return tree
 
 
 def _package_versions(root: Path) -> dict[str, str]:
@@ -317,17 +307,41 @@ def _package_versions(root: Path) -> dict[str, str]:
     return versions
 
 
-def _run_stage(plan: dict[str, Any], out: Path) -> None:
+def _run_stage(plan: dict[str, Any], trees: dict[str, Tree]) -> None:
     """Run stage.py where files can be given to their owners."""
-    command = [*as_root(), sys.executable, "-I", str(LABKIT / "stage.py")]
-    with out.open("wb") as sink:
-        done = subprocess.run(
-            command,
-            input=json.dumps(plan).encode(),
-            stdout=sink if plan["stream"] else subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-    if done.returncode != 0:
-        tail = done.stderr.decode(errors="replace").strip().splitlines()[-15:]
+    program = (LABKIT / "stage.py").read_text()
+    # Debian's Python, and the program as text: a user's own files may be out of
+    # reach in the user namespace.
+    command = [*as_root(), "/usr/bin/python3", "-I", "-c", program, json.dumps(plan)]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd="/",
+    )
+    assert process.stdin is not None and process.stderr is not None
+    with contextlib.suppress(BrokenPipeError):
+        with tarfile.open(fileobj=process.stdin, mode="w|", bufsize=1 << 20) as archive:
+            for prefix, tree in trees.items():
+                archive.addfile(_folder(prefix))
+                tree.write(archive, prefix)
+        process.stdin.close()
+    said = process.stderr.read().decode(errors="replace")
+    if process.wait() != 0:
+        tail = said.strip().splitlines()[-15:]
         raise LabError("making dom0's image failed\n" + "\n".join("    " + line for line in tail))
+
+
+def _folder(name: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.DIRTYPE, 0o755
+    return info
+
+
+def _take_over(made: Path, final: Path) -> None:
+    """Make the image ours: one that came out of a user namespace is somebody else's file."""
+    if is_root():
+        made.rename(final)
+    else:
+        run(["cp", "--sparse=always", made, final], what="taking over dom0's image")

@@ -133,7 +133,7 @@ def mmdebstrap_command(release: Release, target: Path) -> list[str]:
 
 def ensure_root(cache: Cache, release: Release, progress: Progress) -> Path:
     """The unpacked Debian of a release, from the cache or made now."""
-    roots = cache.folder("roots")
+    roots = cache.roots()
     final = roots / f"{release.suite}-{root_key(release)}"
     if final.exists():
         return final
@@ -141,8 +141,6 @@ def ensure_root(cache: Cache, release: Release, progress: Progress) -> Path:
     log.unlink(missing_ok=True)
     work = roots / f"{final.name}.part"
     subprocess.run([*as_root(), "rm", "-rf", str(work)], check=False)
-    if not is_root():
-        roots.chmod(0o777)
     with progress.step(f"unpacking Debian {release.suite} with Xen {release.xen}"):
         run(
             mmdebstrap_command(release, work),

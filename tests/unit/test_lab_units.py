@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import stat
 import struct
 import sys
 import tarfile
@@ -28,6 +27,7 @@ from labkit.releases import DEFAULT_XEN, RELEASES, release_of
 from labkit.remote import Remote, remote_command
 from labkit.sync import Item, Sent, checkout_files
 from labkit.transfer import packing
+from labkit.tree import Tree
 
 QUIET = Progress(quiet=True)
 SHAPE = Shape("tcg", accel.PLAIN_CPU, 4096, 1024, 2, networked=False)
@@ -427,15 +427,32 @@ class TestKernels:
         (modules / "modules.dep").write_text(
             "".join(f"kernel/{path.name}:\n" for path in (modules / "kernel").iterdir())
         )
-        tree = tmp_path / "tree"
-        prospero_tree(GuestFiles(b"kernel", "6.1-test", modules, b"busybox"), tree)
-        assert (tree / "boot/grub/menu.lst").readlink() == Path("./grub.conf")
-        grub = (tree / "boot/grub/grub.conf").read_text()
-        assert "root (hd0,0)" in grub
-        assert (tree / "boot/vmlinuz-6.1-test").read_bytes() == b"kernel"
+        tree = prospero_tree(GuestFiles(b"kernel", "6.1-test", modules, b"busybox")).nodes
+        assert tree["boot/grub/menu.lst"].target == "./grub.conf"
+        assert b"root (hd0,0)" in tree["boot/grub/grub.conf"].data
+        assert tree["boot/vmlinuz-6.1-test"].data == b"kernel"
         for program in ("sbin/poweroff", "sbin/reboot", "sbin/ifconfig", "bin/ping", "bin/dmesg"):
-            assert (tree / program).readlink().name == "busybox"
-        assert stat.S_IMODE((tree / "etc/shadow").stat().st_mode) == 0o600
+            assert tree[program].target.endswith("busybox")
+        assert tree["etc/shadow"].mode == 0o600
+
+    def test_a_tree_travels_with_its_modes_and_belongs_to_root(self, tmp_path: Path) -> None:
+        (tmp_path / "sub").mkdir()
+        (tmp_path / "sub/program").write_text("x")
+        (tmp_path / "sub/program").chmod(0o755)
+        tree = Tree()
+        tree.copy(tmp_path, "at")
+        tree.folder("empty", 0o1777)
+        tree.symlink("link", "at/sub")
+        sink = io.BytesIO()
+        with tarfile.open(fileobj=sink, mode="w") as archive:
+            tree.write(archive, "tree")
+        sink.seek(0)
+        with tarfile.open(fileobj=sink) as archive:
+            members = {info.name: info for info in archive}
+        assert members["tree/at/sub/program"].mode == 0o755
+        assert members["tree/empty"].mode == 0o1777
+        assert members["tree/link"].linkname == "at/sub"
+        assert {(info.uid, info.gid) for info in members.values()} == {(0, 0)}
 
 
 class TestNative:
