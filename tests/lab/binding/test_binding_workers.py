@@ -102,7 +102,10 @@ async def test_save_and_restore(
     restored = await xen.restore(path, None)
     assert (await xen.domain(restored)).paused and domains()["bx-saved"] == restored
     await xen.unpause(restored)
-    await until_it_listens(restored)
+    await asyncio.sleep(3)  # it registers its watches anew
+    await xen.request_shutdown(restored, "poweroff")
+    ended = await events.until(HypervisorEventKind.SHUTDOWN, restored)
+    assert ended.reason is ShutdownReason.POWEROFF, "the restored guest lives and listens"
     await xen.destroy(restored)
 
     if not checkpoint:
