@@ -23,7 +23,7 @@ from xend.api.asgi import (
 from xend.api.facts import HostFacts
 from xend.api.peer import Peer
 from xend.api.xmlrpc import faults
-from xend.api.xmlrpc.codec import dump_fault, dump_result, load_call
+from xend.api.xmlrpc.codec import dump_fault, dump_result, load_call, without_vcpu_avail
 from xend.api.xmlrpc.context import CallContext
 from xend.api.xmlrpc.methods import UnknownMethod, call
 from xend.core.domains import DomainService
@@ -34,6 +34,15 @@ log = logging.getLogger("xend.XMLRPCServer")
 
 MAX_BODY: Final = 4 * 1024 * 1024
 _XML: Final = b"text/xml"
+_DOMAIN_ANSWERS: Final = frozenset(
+    {
+        "xend.domain",
+        "xend.domains",
+        "xend.domains_with_state",
+        "xend.domain.create",
+        "xend.domain.restore",
+    }
+)
 
 
 class XmlRpcApp:
@@ -60,7 +69,8 @@ class XmlRpcApp:
         method = "?"
         try:
             method, params = load_call(body)
-            return dump_result(await call(context, method, params))
+            result = await call(context, method, params)
+            return dump_result(without_vcpu_avail(result) if method in _DOMAIN_ANSWERS else result)
         except UnknownMethod:
             return dump_result(unknown(method))
         except XendError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from xend.api.xmlrpc.codec import without_vcpu_avail
 from xend.api.xmlrpc.context import CallContext
 from xend.api.xmlrpc.dialect import encode_device, encode_domain, vdev_number
 from xend.core.views import DomainView
@@ -31,11 +30,8 @@ async def domain(context: CallContext, dom: str | int, full: bool) -> list[Any]:
 
 
 async def answer(context: CallContext, view: DomainView, *, devices: bool) -> list[Any]:
-    """A domain's answer, without what the wire cannot carry."""
     view = await context.service.with_config(view)
-    found = without_vcpu_avail(encode_domain(view, devices=devices))
-    assert isinstance(found, list)
-    return found
+    return encode_domain(view, devices=devices)
 
 
 async def domains(context: CallContext, detail: bool, full: bool) -> list[Any]:
