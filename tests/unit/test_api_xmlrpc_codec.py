@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 import xmlrpc.client
 from typing import Any
 
@@ -77,6 +78,13 @@ def test_python2_repr(text: str, expected: str) -> None:
 def test_control_characters_within_arrays_cannot_break_the_document() -> None:
     [found], _method = xmlrpc.client.loads(dump_result([["a\x01b\x00", "\udcff", "ü\n"]]))
     assert found == [["a?b?", "?", "ü\n"]]
+
+
+def test_a_long_log_takes_no_time() -> None:
+    line = "[2014-05-13 16:53:20 1234] INFO (SrvDaemon:337) it's ready\n"
+    before = time.thread_time()
+    dump_result(line * (1024 * 1024 // len(line)))
+    assert time.thread_time() - before < 0.1
 
 
 @pytest.mark.parametrize(

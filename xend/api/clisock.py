@@ -30,7 +30,8 @@ from xend.errors import InvalidArgument, PermissionDenied, XendError
 
 log = logging.getLogger("xend.clisock")
 
-MAX_FRAME: Final = 4 * 1024 * 1024
+MAX_FRAME: Final = 1024 * 1024
+"""Bytes of a request; answers may be longer."""
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _decode = json.JSONDecoder().decode
 

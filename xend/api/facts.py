@@ -13,7 +13,7 @@ PciAddress = tuple[int, int, int, int]
 
 _BACK_DRIVERS = ("pciback", "pci-stub", "xen-pciback")
 _ADDRESS = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
-MAX_LOG = 8 * 1024 * 1024
+MAX_LOG = 2 * 1024 * 1024
 
 
 class HostFacts(Protocol):

@@ -31,6 +31,9 @@ log = logging.getLogger("xend.daemon")
 def run(options: Options) -> int:
     """Serves until a signal ends it; the exit code."""
     faulthandler.enable()
+    faulthandler.register(signal.SIGUSR2, all_threads=True)
+    if options.status_fd is not None:
+        os.set_inheritable(options.status_fd, False)
     os.umask(0o022)
     try:
         asyncio.run(_Daemon(options).life())

@@ -32,7 +32,8 @@ from xend.errors import XendError
 
 log = logging.getLogger("xend.XMLRPCServer")
 
-MAX_BODY: Final = 4 * 1024 * 1024
+MAX_BODY: Final = 1024 * 1024
+"""Bytes; a domain's configuration has a few thousand."""
 _XML: Final = b"text/xml"
 _DOMAIN_ANSWERS: Final = frozenset(
     {

@@ -206,7 +206,6 @@ def _dump(value: Any, write: Callable[[str], None]) -> None:
 
 _PLAIN = re.compile(r"[ !#-&(-\[\]-~]*\Z")
 """Printable ASCII without backslash and quotes."""
-_NAMED_ESCAPES: Final = {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r", 0x5C: "\\\\"}
 
 
 def python2_repr(text: str) -> str:
@@ -216,12 +215,8 @@ def python2_repr(text: str) -> str:
     """
     if _PLAIN.match(text):
         return text
-    body = "".join(
-        [
-            _NAMED_ESCAPES.get(byte) or (chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}")
-            for byte in text.encode("utf-8", "surrogateescape")
-        ]
-    )
+    octets = text.encode("utf-8", "surrogateescape").decode("latin-1")
+    body = octets.encode("unicode_escape").decode("ascii")
     return body if '"' not in text else body.replace("'", "\\'")
 
 
