@@ -16,13 +16,19 @@ from __future__ import annotations
 
 import json
 import struct
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from xend.libxl import roundtrip
 from xend.libxl._xl import ffi, lib
+from xend.libxl.handle import (
+    Handle,
+    XlError,
+    c_text,
+    raw_bytes,
+    refuse_event_loop,
+)
 
 INVALID_DOMID = 0xFFFFFFFF
 DOMINFO = struct.Struct("=IIiiIIIIQQQQ16s")
@@ -32,134 +38,12 @@ KiB claimed, CPU ns, uuid: `xend_dominfo` of decl/shim.c."""
 RUNNING, BLOCKED, PAUSED, SHUTDOWN, DYING, NEVER_STOP = (1 << bit for bit in range(6))
 
 DominfoTuple = tuple[int, int, int, int, int, int, int, int, int, int, int, int, bytes]
-ProgressCallback = Callable[[int, str, int, int, int], None]
-"""(domid or 0, what, percent or -1, done, total); called inside libxl, on whatever thread."""
-
 if DOMINFO.size != lib.XEND_DOMINFO_SIZE:
     raise ImportError(f"xend_dominfo has {lib.XEND_DOMINFO_SIZE} bytes, not {DOMINFO.size}")
 
 
-class XlError(Exception):
-    """libxl returned an error.  `log` is what it logged meanwhile: (level, text), oldest first."""
-
-    def __init__(self, operation: str, rc: int, log: Sequence[tuple[int, str]] = ()) -> None:
-        self.operation = operation
-        self.rc = rc
-        self.rc_name = error_name(rc)
-        self.log = tuple(log)
-        super().__init__(f"{operation}: {self.rc_name} ({rc})")
-
-    @property
-    def errors(self) -> list[str]:
-        """Texts of the records of level ERROR and above."""
-        return [text for level, text in self.log if level >= lib.XTL_ERROR]
-
-
-def error_name(rc: int) -> str:
-    """`ERROR_FAIL` for -3 and so on (libxl_error of libxl_types.idl)."""
-    name = lib.xend_error_name(rc)
-    return f"ERROR_{_text(name).upper()}" if name != ffi.NULL else f"ERROR_{rc}"
-
-
-@ffi.def_extern()  # type: ignore[untyped-decorator]
-def xend_py_progress(
-    listener: Any, domid: int, what: Any, percent: int, done: int, total: int
-) -> None:
-    ffi.from_handle(listener)(domid, _text(what), percent, done, total)
-
-
-def _text(pointer: Any) -> str:
-    """A C string; XenStore's and the kernel's bytes survive as surrogates."""
-    return "" if pointer == ffi.NULL else ffi.string(pointer).decode("utf-8", "surrogateescape")
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _refuse_event_loop() -> None:
-    asyncio = sys.modules.get("asyncio.events")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
-        raise RuntimeError("a libxl call on the event-loop thread would block the loop")
-
-
-class Context:
-    """A libxl context with its logger; close it (or use `with`) when nothing runs in it."""
-
-    def __init__(self, *, min_level: int | None = None, echo_fd: int = -1) -> None:
-        """`echo_fd`: where log records also go as text, at once (a worker's stderr).
-
-        Raises XlError when libxl cannot open its interfaces.
-        """
-        _refuse_event_loop()
-        level = lib.XTL_WARN if min_level is None else min_level
-        self._logger = lib.xend_logger_new(level, echo_fd)
-        if self._logger == ffi.NULL:
-            raise MemoryError("no memory for libxl's logger")
-        rc = ffi.new("int *")
-        self._ctx = lib.xend_ctx_new(self._logger, rc)
-        if self._ctx == ffi.NULL:
-            error = XlError("libxl_ctx_alloc", rc[0], self.take_log())
-            lib.xend_logger_free(self._logger)
-            raise error
-
-    def __enter__(self) -> Context:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self._ctx != ffi.NULL:
-            lib.xend_ctx_free(self._ctx)
-            lib.xend_logger_free(self._logger)
-            self._ctx = self._logger = ffi.NULL
-
-    @property
-    def raw(self) -> Any:
-        """The libxl_ctx pointer, after the check of the thread."""
-        _refuse_event_loop()
-        return self._ctx
-
-    @property
-    def logger(self) -> Any:
-        return self._logger
-
-    @property
-    def disaster(self) -> int:
-        """An errno once libxl has given up on this context, else 0."""
-        return int(lib.xend_logger_disaster(self._logger))
-
-    def take_log(self) -> list[tuple[int, str]]:
-        """Records since the last call, and forgets them."""
-        room = ffi.new("char[]", 1024)
-        records = []
-        while level := lib.xend_logger_take(self._logger, room, len(room)):
-            records.append((int(level), _text(room)))
-        return records
-
-    def check(self, operation: str, rc: int) -> None:
-        """Raises XlError when `rc` says so; else drops what was logged meanwhile."""
-        if rc < 0:
-            raise XlError(operation, rc, self.take_log())
-        self._drop_log()
-
-    def _drop_log(self) -> None:
-        room = ffi.new("char[]", 1)
-        while lib.xend_logger_take(self._logger, room, 1):
-            pass
-
-    @contextmanager
-    def listening(self, callback: ProgressCallback) -> Iterator[Any]:
-        """Reports progress of one operation to `callback`; yields its libxl_asyncprogress_how."""
-        handle = ffi.new_handle(callback)
-        how = ffi.new("libxl_asyncprogress_how *")
-        lib.xend_console_how(how, self._logger)
-        lib.xend_logger_listen(self._logger, handle)
-        try:
-            yield how
-        finally:
-            lib.xend_logger_listen(self._logger, ffi.NULL)
+class Context(Handle):
+    """What can be asked of libxl; plain values in and out."""
 
     # -- domains: hot -------------------------------------------------------------------------
 
@@ -179,7 +63,7 @@ class Context:
         out = ffi.new("xend_dominfo *")
         rc = lib.xend_info(self.raw, domid, out)
         if rc == lib.ERROR_DOMAIN_NOTFOUND:
-            self._drop_log()
+            self.drop_log()
             return None
         self.check("libxl_domain_info", rc)
         return DOMINFO.unpack(ffi.buffer(out))
@@ -198,7 +82,7 @@ class Context:
         lib.libxl_domain_config_init(config)
         try:
             if text is not None:
-                rc = lib.libxl_domain_config_from_json(self.raw, config, _bytes(text))
+                rc = lib.libxl_domain_config_from_json(self.raw, config, raw_bytes(text))
                 self.check("libxl_domain_config_from_json", rc)
                 roundtrip.check(json.loads(text), json.loads(self.config_json(config)))
             yield config
@@ -213,7 +97,7 @@ class Context:
         if pointer == ffi.NULL:
             raise XlError("to_json", lib.ERROR_FAIL, self.take_log())
         try:
-            return _text(pointer)
+            return c_text(pointer)
         finally:
             lib.xend_free(pointer)
 
@@ -241,19 +125,19 @@ class Context:
         self.check("unpause", lib.libxl_domain_unpause(self.raw, domid, ffi.NULL))
 
     def rename(self, domid: int, old: str, new: str) -> None:
-        rc = lib.libxl_domain_rename(self.raw, domid, _bytes(old), _bytes(new))
+        rc = lib.libxl_domain_rename(self.raw, domid, raw_bytes(old), raw_bytes(new))
         self.check("rename", rc)
 
     def preserve(self, domid: int, name: str, uuid: bytes) -> None:
         """Another name, and another /vm/<uuid>, for a dead domain.  May be repeated."""
-        rc = lib.libxl_domain_rename(self.raw, domid, ffi.NULL, _bytes(name))
+        rc = lib.libxl_domain_rename(self.raw, domid, ffi.NULL, raw_bytes(name))
         self.check("rename", rc)
-        self.check("preserve", lib.xend_preserve(self.raw, domid, _bytes(name), uuid))
+        self.check("preserve", lib.xend_preserve(self.raw, domid, raw_bytes(name), uuid))
 
     def write_control(self, domid: int, request: str) -> int:
         """Asks a guest by its control/shutdown node; an errno, 0 when it was written."""
-        _refuse_event_loop()
-        return int(lib.xend_control_write(domid, _bytes(request)))
+        refuse_event_loop()
+        return int(lib.xend_control_write(domid, raw_bytes(request)))
 
     def shutdown_with_drivers(self, domid: int, *, reboot: bool) -> bool:
         """Of an HVM guest: False when it has no paravirtual drivers to be asked by.
@@ -263,7 +147,7 @@ class Context:
         call = lib.libxl_domain_reboot if reboot else lib.libxl_domain_shutdown
         rc = call(self.raw, domid, ffi.NULL)
         if rc == lib.ERROR_NOPARAVIRT:
-            self._drop_log()
+            self.drop_log()
             return False
         self.check("reboot" if reboot else "shutdown", rc)
         return True
@@ -353,7 +237,7 @@ class Context:
         if pools == ffi.NULL:
             raise XlError("list cpupools", lib.ERROR_FAIL, self.take_log())
         try:
-            return {pool.poolid: _text(pool.pool_name) for pool in pools[0 : count[0]]}
+            return {pool.poolid: c_text(pool.pool_name) for pool in pools[0 : count[0]]}
         finally:
             lib.libxl_cpupoolinfo_list_free(pools, count[0])
 
@@ -362,7 +246,7 @@ class Context:
         rc = lib.libxl_primary_console_get_tty(self.raw, domid, path)
         self.check("console", rc)
         try:
-            return _text(path[0])
+            return c_text(path[0])
         finally:
             lib.xend_free(path[0])
 
@@ -374,14 +258,14 @@ class Context:
         text = []
         try:
             while (rc := lib.libxl_xen_console_read_line(self.raw, reader, line)) > 0:
-                text.append(_text(line[0]))
+                text.append(c_text(line[0]))
             self.check("read Xen's console", rc)
         finally:
             lib.libxl_xen_console_read_finish(self.raw, reader)
         return "".join(text)
 
     def send_debug_keys(self, keys: str) -> None:
-        self.check("debug keys", lib.libxl_send_debug_keys(self.raw, _bytes(keys)))
+        self.check("debug keys", lib.libxl_send_debug_keys(self.raw, raw_bytes(keys)))
 
     def physinfo(self) -> dict[str, Any]:
         """Counts, KiB and flags of libxl_physinfo."""
@@ -402,14 +286,14 @@ class Context:
         found: dict[str, Any] = {}
         for name, field in ffi.typeof("libxl_version_info").fields:
             value = getattr(info, name)
-            found[name] = _text(value) if field.type.kind == "pointer" else value
+            found[name] = c_text(value) if field.type.kind == "pointer" else value
         return found
 
     def scheduler_name(self) -> str:
         """credit, credit2, null …"""
         number = lib.libxl_get_scheduler(self.raw)
         self.check("libxl_get_scheduler", number)
-        return _text(lib.xend_scheduler_name(number)) or "unknown"
+        return c_text(lib.xend_scheduler_name(number)) or "unknown"
 
     def cpu_topology(self) -> list[tuple[int, int, int]]:
         """(core, socket, node) of each CPU."""

@@ -44,13 +44,11 @@ from xend.libxl import (
     observed,
     probe,
     savefile,
-    schema,
     unmarshal,
 )
 from xend.libxl.lanes import Lane
 from xend.libxl.watcher import Watcher
 from xend.libxl.workers import Pool
-from xend.model.devices import Disk, Pci, Vfb, Vif
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
 from xend.model.units import DOM0, Domid, KiB
@@ -61,13 +59,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-_SCHEMA_OF = {
-    "vbd": "device_disk",
-    "vif": "device_nic",
-    "vfb": "device_vfb",
-    "vkbd": "device_vkb",
-    "pci": "device_pci",
-}
 _CONTROL = {"poweroff", "reboot", "suspend", "halt", "crash"}
 
 
@@ -332,7 +323,7 @@ class XenHypervisor:
         self, domid: Domid, device_class: DeviceClass, device: Any
     ) -> Mapping[str, str]:
         """`device` is the model's; the answer has `devid` and what else libxl chose."""
-        tree = _device_json(device_class, device)
+        tree = marshal_devices.hot_plugged(device_class, device)
         text = await self._long("attach", domid, device_class=device_class, device=json.dumps(tree))
         filled: dict[str, Any] = json.loads(text)
         if device_class == "vbd":
@@ -373,7 +364,7 @@ class XenHypervisor:
         self, lane: Lane, operation: str, domid: Domid | None, call: Callable[[Context], T]
     ) -> T:
         def run(context: Context) -> T:
-            from xend.libxl.ctx import XlError
+            from xend.libxl.handle import XlError
 
             try:
                 return call(context)
@@ -448,23 +439,3 @@ def _sink(
         )
 
     return forward
-
-
-def _device_json(device_class: DeviceClass, device: Any) -> dict[str, Any]:
-    tree: dict[str, Any]
-    if device_class == "vbd" and isinstance(device, Disk):
-        tree = marshal_devices.disk(device)
-    elif device_class == "vif" and isinstance(device, Vif):
-        tree = marshal_devices.network(device)
-    elif device_class == "vfb" and isinstance(device, Vfb):
-        tree = marshal_devices.screen(device)
-    elif device_class == "pci" and isinstance(device, Pci):
-        tree = marshal_devices.passthrough(device)
-    elif device_class == "vkbd":
-        tree = {}
-    else:
-        raise InvalidArgument(
-            f"{device!r} is not a {device_class}", argument="device", value=device_class
-        )
-    schema.check(tree, _SCHEMA_OF[device_class])
-    return tree

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from xend.errors import ConfigError
+from xend.errors import ConfigError, InvalidArgument
+from xend.libxl import schema
 from xend.model.devices import Device, Disk, Pci, Vfb, Vif
 
 _RATE = re.compile(r"(\d+)([GMK]?)([bB])/s(?:@(\d+)([mu]?)s)?")
@@ -127,6 +128,36 @@ def _backend(device: Device) -> dict[str, Any]:
     if device.backend.isdigit():
         return {"backend_domid": int(device.backend)}
     return {"backend_domname": device.backend}
+
+
+_SCHEMA_OF = {
+    "vbd": "device_disk",
+    "vif": "device_nic",
+    "vfb": "device_vfb",
+    "vkbd": "device_vkb",
+    "pci": "device_pci",
+}
+
+
+def hot_plugged(device_class: str, device: Any) -> dict[str, Any]:
+    """JSON of one device of the model, checked; raises InvalidArgument and ConfigError."""
+    tree: dict[str, Any]
+    if device_class == "vbd" and isinstance(device, Disk):
+        tree = disk(device)
+    elif device_class == "vif" and isinstance(device, Vif):
+        tree = network(device)
+    elif device_class == "vfb" and isinstance(device, Vfb):
+        tree = screen(device)
+    elif device_class == "pci" and isinstance(device, Pci):
+        tree = passthrough(device)
+    elif device_class == "vkbd":
+        tree = {}
+    else:
+        raise InvalidArgument(
+            f"{device!r} is not a {device_class}", argument="device", value=device_class
+        )
+    schema.check(tree, _SCHEMA_OF[device_class])
+    return tree
 
 
 _DISK_NAME = re.compile(r"(xvd|sd|hd)([a-z]+)(\d*)")

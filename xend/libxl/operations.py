@@ -16,7 +16,8 @@ from typing import Any
 
 from xend.libxl import roundtrip, savefile
 from xend.libxl._xl import ffi, lib
-from xend.libxl.ctx import INVALID_DOMID, SHUTDOWN, Context, ProgressCallback, XlError
+from xend.libxl.ctx import INVALID_DOMID, SHUTDOWN, Context
+from xend.libxl.handle import ProgressCallback, XlError
 
 _SUSPENDED = 2
 """SHUTDOWN_suspend of xen/include/public/sched.h."""

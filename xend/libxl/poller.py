@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xend.libxl._xl import ffi, lib
-from xend.libxl.ctx import DOMINFO, Context, DominfoTuple, XlError
+from xend.libxl.ctx import DOMINFO, Context, DominfoTuple
+from xend.libxl.handle import XlError
 
 _ROOM = 64
 _ALL_DOMIDS = 0x8000

@@ -12,7 +12,8 @@ from xend.errors import HypervisorUnavailable
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from xend.libxl.ctx import Context, XlError
+    from xend.libxl.ctx import Context
+    from xend.libxl.handle import XlError
 
 HYPERVISOR_TYPE = Path("/sys/hypervisor/type")
 CAPABILITIES = Path("/proc/xen/capabilities")
@@ -80,7 +81,7 @@ def _runs_on_xen() -> bool:
 def check_context(context: Context) -> None:
     """The tools must be of the hypervisor's own release: its control interface has no other
     compatibility than its version number.  Raises HypervisorUnavailable."""
-    from xend.libxl.ctx import XlError
+    from xend.libxl.handle import XlError
 
     try:
         context.physinfo()

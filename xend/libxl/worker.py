@@ -26,7 +26,8 @@ from typing import Any
 
 from xend.libxl import evidence, operations, roundtrip, savefile
 from xend.libxl._xl import lib
-from xend.libxl.ctx import Context, XlError
+from xend.libxl.ctx import Context
+from xend.libxl.handle import XlError
 
 Request = dict[str, Any]
 PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024

@@ -58,11 +58,20 @@ def search_path() -> list[str]:
     return list(dict.fromkeys(map(str, folders)))
 
 
+def _pidfd(pid: int) -> int:
+    """A descriptor by which a child can be killed, and nobody else by mistake; -1: it has ended."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
+
+
 class Worker:
     """One process; one request at a time."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._pidfd = _pidfd(process.pid)
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self._pump = asyncio.create_task(self._read_stderr(), name=f"worker-{process.pid}-stderr")
         self.uses = 0
@@ -173,9 +182,13 @@ class Worker:
 
     async def kill(self) -> None:
         """SIGKILL, and waits for the end.  Its scripts run on: half of one is worse than all."""
-        if self.alive:
+        if self._pidfd >= 0:
+            # Not Process.kill(): it polls first, and may so take the exit status away from
+            # asyncio's own watcher, which then reports 255.
             with suppress(ProcessLookupError):
-                self._process.kill()
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            os.close(self._pidfd)
+            self._pidfd = -1
         await self._process.wait()
         # A script may hold the pipe open: what is there now has to do.
         await asyncio.wait({self._pump}, timeout=0.2)
