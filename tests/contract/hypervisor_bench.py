@@ -88,7 +88,12 @@ class Bench:
         if self.hypervisor.backend == "xen":
             path = f"/local/domain/{domid}/control/feature-poweroff"
             await self.until(lambda: self._says(path))
-            await asyncio.sleep(1)  # Its init must be there as well.
+            await self.until(lambda: self._idles(domid))  # Its init must be there as well.
+
+    async def _idles(self, domid: Domid) -> bool:
+        before = (await self.info(domid)).cpu_time
+        await asyncio.sleep(0.5)
+        return (await self.info(domid)).cpu_time - before < 25_000_000
 
     async def _says(self, path: str) -> bool:
         return await self.store.read_or(path) == "1"

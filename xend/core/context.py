@@ -23,7 +23,7 @@ from xend.core.ports import (
 from xend.core.reservations import Reservations
 from xend.core.snapshot import Snapshot
 from xend.core.views import DomainView, ServiceSettings
-from xend.errors import DomainNotFound, DomainStateError
+from xend.errors import DomainNotFound, DomainStateError, HypervisorError
 from xend.model.status import PowerState
 from xend.model.units import DOM0, Domid
 
@@ -69,6 +69,15 @@ class Context:
         if view.domid is None:
             raise not_started(ref, view, verb)
         return view, view.domid
+
+    async def unpause(self, domid: Domid) -> None:
+        """Quiet when it runs already, which for Xen is an error: it counts pauses."""
+        try:
+            await self.hypervisor.unpause(domid)
+        except HypervisorError:
+            if (await self.hypervisor.domain(domid)).paused:
+                raise
+        self.snapshot.invalidate()
 
     @asynccontextmanager
     async def intent(

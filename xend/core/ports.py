@@ -110,9 +110,11 @@ class Hypervisor(Protocol):
 
     # -- quick changes ---------------------------------------------------------------------------
 
-    async def pause(self, domid: Domid) -> None: ...
+    async def pause(self, domid: Domid) -> None:
+        """Xen counts: a domain that was paused twice must be unpaused twice."""
 
-    async def unpause(self, domid: Domid) -> None: ...
+    async def unpause(self, domid: Domid) -> None:
+        """HypervisorError when it is not paused."""
 
     async def request_shutdown(self, domid: Domid, request: ShutdownRequest) -> None:
         """Only asks the guest; for HVM without PV drivers an ACPI button where possible."""

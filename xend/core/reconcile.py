@@ -143,7 +143,7 @@ class Reconciliation:
                 await self._context.files.remove(Path(intent.data["source"]))
                 self._forget_checkpoint(intent.uuid)
             if not intent.data.get("paused", False):
-                await self._context.hypervisor.unpause(owned.domid)
+                await self._context.unpause(owned.domid)
             return True
         await self._remove_half_made(intent)
         return True
@@ -167,7 +167,7 @@ class Reconciliation:
         owned = self._owned.get(intent.uuid)
         if owned is not None and owned.domid != old:
             if not data.get("paused", False):
-                await self._context.hypervisor.unpause(owned.domid)
+                await self._context.unpause(owned.domid)
             return True
         await self._remove_half_made(intent, keep=old)
         successor = Successor(
@@ -260,7 +260,7 @@ class Reconciliation:
         await self._look()
         domid = Domid(intent.data["domid"])
         if intent.data["paused"] and self._is_alive(intent.uuid, domid):
-            await self._context.hypervisor.unpause(domid)
+            await self._context.unpause(domid)
         return True
 
     async def _hotplug(self, intent: Intent) -> bool:

@@ -107,8 +107,7 @@ class Saving:
                 return await self.write_core(view, domid, path)
             finally:
                 if pausing and not job.abandoned:
-                    await self._context.hypervisor.unpause(domid)
-                    self._context.snapshot.invalidate()
+                    await self._context.unpause(domid)
 
     async def write_core(self, view: DomainView, domid: Domid, path: Path | None = None) -> Path:
         """The original's default place: DUMPDIR/<name>/<date>-<name>.<domid>.core."""

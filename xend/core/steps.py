@@ -92,8 +92,7 @@ class Applier:
                 await self._own(step, run)
             case Unpause():
                 run.job.report(Progress("unpause", run.domid))
-                await self._context.hypervisor.unpause(_built(run))
-                self._context.snapshot.invalidate()
+                await self._context.unpause(_built(run))
             case RemoveFile():
                 await self._context.files.remove(step.path)
             case Settle():

@@ -50,8 +50,8 @@ class Verbs:
     async def unpause(self, job: Job, ref: str | int) -> None:
         view, domid = await self._context.running(job, ref, "unpause")
         require_started(ref, view, "unpause", PowerState.PAUSED, PowerState.RUNNING)
-        await self._context.hypervisor.unpause(domid)
-        self._context.snapshot.invalidate()
+        if view.power_state is PowerState.PAUSED:
+            await self._context.unpause(domid)
 
     async def set_pause_flag(self, job: Job, ref: str | int, *, flag: bool) -> None:
         view = await self._context.current(job, ref)

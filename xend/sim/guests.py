@@ -46,7 +46,8 @@ class SimDomain:
     memory: int = 0
     """KiB that it has got."""
     max_memory: int = 0
-    paused: bool = True
+    pauses: int = 1
+    """Xen counts them (controller_pause_count of xen/common/domain.c)."""
     dying: bool = False
     shutdown: ShutdownReason | None = None
     behaviour: GuestBehaviour = field(default_factory=GuestBehaviour)
@@ -62,6 +63,10 @@ class SimDomain:
     request: str = ""
     """A shutdown request that the guest has not answered yet."""
     restored: bool = False
+
+    @property
+    def paused(self) -> bool:
+        return self.pauses > 0
 
     @property
     def alive(self) -> bool:

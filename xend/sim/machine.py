@@ -79,7 +79,7 @@ class SimMachine:
     def _add_dom0(self, memory: KiB) -> None:
         config = DomainConfig(name=DOM0_NAME, uuid=UUID(DOM0_UUID), memory=memory, vcpus=self.cpus)
         dom0 = SimDomain(
-            DOM0, config, DOM0_UUID, DOM0_UUID, DOM0_NAME, memory, int(self.total), paused=False
+            DOM0, config, DOM0_UUID, DOM0_UUID, DOM0_NAME, memory, int(self.total), pauses=0
         )
         dom0.online = self.cpus
         dom0.go_on(self.clock.monotonic())
@@ -154,8 +154,12 @@ class SimMachine:
     # -- What guests do --------------------------------------------------------------------------
 
     def unpause(self, domain: SimDomain) -> None:
-        first = domain.paused and domain.runs_for(self.clock.monotonic()) == 0
-        domain.paused = False
+        if domain.pauses == 0:
+            raise refused("unpause", "Unpausing domain: Invalid argument", domain.domid)
+        domain.pauses -= 1
+        if domain.pauses > 0:
+            return
+        first = domain.runs_for(self.clock.monotonic()) == 0
         if domain.shutdown is None:
             domain.go_on(self.clock.monotonic())
         if first and domain.domid in self._consoles:
@@ -167,7 +171,7 @@ class SimMachine:
             self._answer(domain)
 
     def pause(self, domain: SimDomain) -> None:
-        domain.paused = True
+        domain.pauses += 1
         domain.hold(self.clock.monotonic())
 
     def request(self, domain: SimDomain, request: ShutdownRequest) -> None:

@@ -265,10 +265,15 @@ class SimXenstored:
         """Children first.  Watches on the node or above hear of the node alone; a watch on
         exactly a node below hears of that node (delnode_sub)."""
         above = self._access(_parent(name), transaction)
-        assert above is not None
+        if above is None:
+            # Gone meanwhile outside this transaction, which is lost already (rm_node).
+            raise failure("rm", name, "EINVAL")
         for gone in list(self._below(name, transaction)):
             self._drop(gone, transaction)
             self._fire(gone, transaction, exact=gone != name)
+        if _base(name) not in above.children:
+            # Made meanwhile outside: likewise (delete_child).
+            raise failure("rm", name, "EIO")
         children = tuple(child for child in above.children if child != _base(name))
         self._put(_parent(name), replace(above, children=children), transaction)
 
