@@ -157,6 +157,23 @@ static void install(int signo, void (*handler)(int))
 
 /* ---- the request ---- */
 
+/* A socket that is not in the place of a standard descriptor which the caller has closed. */
+static int open_socket(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0 && fd < 3) {
+        int low = fd;
+
+        fd = fcntl(low, F_DUPFD_CLOEXEC, 3);
+        close(low);
+        while ((low = open("/dev/null", O_RDWR)) >= 0 && low < 3)
+            ;
+        close(low);
+    }
+    return fd;
+}
+
 static int connect_to_server(void)
 {
     const char *run_dir = getenv("XEND_RUN_DIR");
@@ -169,7 +186,7 @@ static int connect_to_server(void)
 
     if (length < 0 || (size_t)length >= sizeof address.sun_path)
         return -1;
-    server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    server = open_socket();
     if (server < 0)
         return -1;
     setsockopt(server, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -255,12 +272,6 @@ static int send_request(int argc, char **argv)
     if (request == NULL || fds[3] < 0)
         return -1;
     sent = send_first(request, size, fds);
-    if (sent < 0 && errno == EBADF) {
-        /* Started without some of 0, 1, 2. */
-        for (int fd = open("/dev/null", O_RDWR); fd >= 0 && fd < 3;)
-            fd = open("/dev/null", O_RDWR);
-        sent = send_first(request, size, fds);
-    }
     close(fds[3]);
     if (sent <= 0)
         return -1;

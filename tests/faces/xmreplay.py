@@ -320,12 +320,12 @@ def replay(mode: str, folder: Path) -> dict[str, list[str]]:
     return results
 
 
-def build_launcher(path: Path) -> None:
+def build_launcher(path: Path, python: str = sys.executable) -> None:
     """One whose plain command line is this checkout's."""
     start = f"import sys; sys.path.append('{CHECKOUT}')"
     start += "; from xend.cli.main import main_of_launcher; main_of_launcher()"
     compiler = ["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-static"]
-    compiler += [f'-DXM_PYTHON="{sys.executable}"', f'-DXM_START="{start}"']
+    compiler += [f'-DXM_PYTHON="{python}"', f'-DXM_START="{start}"']
     subprocess.run([*compiler, "-o", path, CHECKOUT / "scripts/launcher/xm.c"], check=True)
 
 

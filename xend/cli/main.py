@@ -65,6 +65,7 @@ def personality(program: str) -> Callable[[Xm, list[str]], int]:
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run in a process of its own and leave it."""
     signal(SIGINT, SIG_DFL)
+    _open_standard_descriptors()
     program, *args = sys.argv if argv is None else argv
     out = Stream(1)
     xm = Xm(out, ErrorStream(2, out), os.environ, LocalTerminal(out))
@@ -75,6 +76,15 @@ def main(argv: list[str] | None = None) -> NoReturn:
         die_of_closed_pipe()
     # Nothing is left to clean up, and tearing the interpreter down takes longer than a command.
     os._exit(status & 0xFF)
+
+
+def _open_standard_descriptors() -> None:
+    """One that the caller has closed must not become a socket of ours."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def main_of_launcher() -> NoReturn:
