@@ -160,8 +160,10 @@ async def test_a_worker_that_cannot_start_is_explained() -> None:
 
 async def test_a_spare_is_warmed_beside_a_long_operation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_SPARE_DELAY", 0.0)
+    monkeypatch.setattr(workers, "_LINGER", 0.1)
     async with pool() as made:
         await made.run({"op": "sleep", "seconds": 0.5}, ignore)
+        assert len(made.pids) == 2
         for _ in range(200):
             if len(made.pids) == 1:
                 break

@@ -34,9 +34,11 @@ _STDERR_LINES = 60
 _STDERR_SETTLES = 0.02
 """Seconds; what was written to stderr before the reply is in the pipe, but not yet read."""
 _START_SECONDS = 60.0
-_SPARE_DELAY = 0.5
+_SPARE_DELAY = 1.0
 """Seconds after which a busy worker gets a spare beside it: starting one costs more CPU than a
 small create, and would only slow that down."""
+_LINGER = 60.0
+"""Seconds that a second idle worker is kept: operations come in bursts."""
 _MOST_USES = 200
 _MOST_RSS_KIB = 64 * 1024
 
@@ -212,13 +214,14 @@ class Pool:
 
     def __init__(self, limit: int, command: Sequence[str] | None = None) -> None:
         """`command`: what to run instead of the worker, for tests."""
+        self._limit = limit
         self._slots = asyncio.Semaphore(limit)
         self._argv = list(command or ())
         self._all: set[Worker] = set()
         self._idle: list[Worker] = []
-        self._waiting = 0
         self._spare: asyncio.Task[None] | None = None
         self._spare_timer: asyncio.TimerHandle | None = None
+        self._trim_timer: asyncio.TimerHandle | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -236,19 +239,12 @@ class Pool:
 
     async def run(self, request: Mapping[str, Any], on_progress: OnProgress) -> Any:
         """Raises what `Worker.serve` does."""
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        try:
+        async with self._slots:
             worker = await self._take()
             try:
                 return await worker.serve(request, on_progress)
             finally:
                 self._give_back(worker)
-        finally:
-            self._slots.release()
 
     async def _take(self) -> Worker:
         worker = self._warm_one()
@@ -271,13 +267,21 @@ class Pool:
         return None
 
     def _give_back(self, worker: Worker) -> None:
-        wanted = not self._idle or self._waiting > len(self._idle)
-        if worker.fit and worker.alive and wanted:
+        if worker.fit and worker.alive and len(self._idle) < self._limit:
             self._idle.append(worker)
+            if len(self._idle) > 1 and self._trim_timer is None:
+                loop = asyncio.get_running_loop()
+                self._trim_timer = loop.call_later(_LINGER, self._trim)
         else:
             self._dismiss(worker)
         if not self._idle and self._spare is None:
             self._warm_spare()
+
+    def _trim(self) -> None:
+        """One idle worker is enough: the one that was used last stays."""
+        self._trim_timer = None
+        while len(self._idle) > 1:
+            self._dismiss(self._idle.pop(0))
 
     async def _spawn(self) -> Worker:
         worker = await Worker.spawn(self._argv)
@@ -313,8 +317,9 @@ class Pool:
     async def close(self) -> None:
         """Kills every worker: whoever has an operation running gets WorkerCrashed."""
         self._closed = True
-        if self._spare_timer is not None:
-            self._spare_timer.cancel()
+        for timer in (self._spare_timer, self._trim_timer):
+            if timer is not None:
+                timer.cancel()
         tasks = [*self._leaving, *([self._spare] if self._spare else [])]
         for task in tasks:
             task.cancel()
