@@ -1,4 +1,4 @@
-"""Old calls that this daemon knows but cannot do: what Xen dropped, and why.
+"""Old calls that this daemon knows but cannot do, and what to use instead.
 
 They must be faults.  A method that the old server did not know gives a *successful* answer with a
 Failure struct in it, which old clients take for success.
@@ -46,6 +46,31 @@ _HOT_IO = Reason(
     "libxl sets them once, at creation",
     "ioports in the domain's configuration",
 )
+_MIGRATION = Reason(
+    "Migration",
+    "this xend has no relocation server",
+    "xm save, a copy of the file, and xm restore on the other host",
+)
+_CHANGE = Reason(
+    "Changing an attached device",
+    "this xend can only detach and attach",
+    "destroyDevice and then device_create (xm block-detach, xm block-attach)",
+)
+_USB = Reason(
+    "USB devices of a device model",
+    "libxl gives them to guests by controller and port",
+    "usbdev in the domain's configuration, or xl usbdev-attach",
+)
+_POOLS = Reason(
+    "Changing CPU pools",
+    "this xend only shows which pool a domain is in",
+    "xl cpupool-create, cpupool-cpu-add, cpupool-migrate and their like",
+)
+_CONFIGURE = Reason(
+    "Replacing the configuration of a running domain",
+    "the original refused it too",
+    "xend.domain.new while it is halted",
+)
 
 
 def _each(prefix: str, names: str, reason: Reason) -> Iterator[tuple[str, Reason]]:
@@ -67,6 +92,15 @@ def _all() -> Iterable[tuple[str, Reason]]:
         _ACM,
     )
     yield from _each("xend.domain.", "shadow_control shadow_mem_get shadow_mem_set", _SHADOW)
+    yield from _each("xend.domain.", "migrate", _MIGRATION)
+    yield from _each("xend.domain.", "device_configure", _CHANGE)
+    yield from _each("xend.domain.", "usb_add usb_del", _USB)
+    yield from _each("xend.domain.", "configure", _CONFIGURE)
+    yield from _each(
+        "xend.cpu_pool.",
+        "create new start list destroy delete cpu_add cpu_remove migrate",
+        _POOLS,
+    )
     yield from _each("xend.domain.", "ioport_range_enable ioport_range_disable", _HOT_IO)
 
 
