@@ -307,6 +307,8 @@ async def test_hot_plug(xen: XenHypervisor, image: Path) -> None:
 
 async def test_a_core_is_dumped(xen: XenHypervisor, tmp_path: Path) -> None:
     domid = await xen.create(linux("core"))
+    await xen.unpause(domid)
+    await until_it_listens(domid)  # libxc reads the guest's own map of its memory
     await xen.dump_core(domid, tmp_path / "core")
     await xen.destroy(domid)
     with (tmp_path / "core").open("rb") as file:
