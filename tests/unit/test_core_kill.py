@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.killing import Killing, KillSwitch
 from tests.simhost import SimHost, disk, guest, vif
 from xend.errors import WorkerCrashed
 from xend.model.domain import DomainConfig, ShutdownAction
@@ -21,48 +22,6 @@ from xend.model.status import Origin, PowerState
 from xend.model.units import Domid, kib
 
 MAC = "00:16:3e:00:00:07"
-
-
-class KillSwitch:
-    """Counts the points that an operation passes, and holds it at the one with number `at`."""
-
-    def __init__(self, at: int) -> None:
-        self._at = at
-        self.passed: list[str] = []
-        self.hit = asyncio.Event()
-
-    async def point(self, name: str) -> None:
-        if self.hit.is_set():
-            await asyncio.Event().wait()  # A killed process does nothing more.
-        self.passed.append(name)
-        if len(self.passed) == self._at:
-            self.hit.set()
-            await asyncio.Event().wait()
-
-    async def fault(self, operation: str, stage: str, domid: Domid | None) -> None:
-        await self.point(f"{operation}.{stage}")
-
-
-class Killing:
-    """A journal or repository whose every call has a point before and a point after it."""
-
-    def __init__(self, real: Any, switch: KillSwitch, name: str) -> None:
-        self._real = real
-        self._switch = switch
-        self._name = name
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._real, name)
-        if not asyncio.iscoroutinefunction(method) or name in ("jobs", "put_jobs", "put_job"):
-            return method
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            await self._switch.point(f"before {self._name}.{name}")
-            result = await method(*args, **kwargs)
-            await self._switch.point(f"after {self._name}.{name}")
-            return result
-
-        return call
 
 
 WEB = guest("web", disks=(disk(),), vifs=(vif(MAC),), maxmem=kib(128))
