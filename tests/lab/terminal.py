@@ -71,19 +71,29 @@ class Terminal:
         """Without return key."""
         self.child.send(text)
 
-    def wait_for(self, pattern: str, *, timeout: float | None = None) -> str:
-        """What came up to and with the first match of the regular expression `pattern`."""
+    def wait_for(self, pattern: str, *, timeout: float | None = None, alive: bool = False) -> str:
+        """What came up to and with the first match of the regular expression `pattern`.
+
+        With `alive` the program that was typed must not end meanwhile: the prompt is a failure.
+        """
         began = time.monotonic()
+        patterns = [pattern, re.escape(PROMPT)] if alive else [pattern]
         try:
-            self.child.expect(pattern, timeout=self._timeout if timeout is None else timeout)
+            found = self.child.expect(
+                patterns, timeout=self._timeout if timeout is None else timeout
+            )
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
             waited = time.monotonic() - began
-            screen = readable(self.child.before or "")[-3000:]
             raise Unexpected(
                 f"waited {waited:.0f} s in vain for {pattern!r} ({type(error).__name__}); "
-                f"the last of the screen:\n{screen}"
-            ) from error
+                f"the last of the screen:\n{self._screen()}"
+            ) from None
+        if found == 1:
+            raise Unexpected(f"the command ended before {pattern!r} came:\n{self._screen()}")
         return readable(str(self.child.before) + str(self.child.after))
+
+    def _screen(self) -> str:
+        return readable(str(self.child.before or ""))[-3000:]
 
     def command(self, line: str, *, timeout: float | None = None) -> str:
         """Types `line`, waits for the prompt; returns its output without the echo."""

@@ -32,6 +32,8 @@ _POLL = 0.05
 """Seconds between two looks at a domain that is being created."""
 _RETRIES = 20
 """Times that a console which fails while its domain is being created is tried again."""
+_CONSOLE_PATIENCE = 10.0
+"""Seconds that a running domain's console may take to appear in XenStore."""
 _DISPLAY_PATIENCE = 10.0
 """Seconds that a domain's display may take to appear in XenStore."""
 
@@ -150,6 +152,8 @@ class _Attendance:
         self._name = name
         self._child = child
         self._program: Program | None = None
+        self._tty: str | None = None
+        """The pseudo-terminal of the console that was attached, as XenStore named it then."""
         self._left = False
         """The console has been attached and left again."""
         self._retries = _RETRIES
@@ -186,15 +190,31 @@ class _Attendance:
         if wait_status is None:
             return
         self._program = None
+        if wait_status == 0:
+            self._left = not self._console_moved()
+            return
         # One that fails at once came too early for this domain's console.
         self._retries -= 1
-        self._left = wait_status == 0 or self._retries <= 0
+        self._left = self._retries <= 0
+
+    def _console_moved(self) -> bool:
+        """Whether xenconsole ended because the boot loader's terminal went away (its
+        `console_loop` ends with 0 then, as it does for CTRL-]) and not because the user left."""
+        domid = self._domid()
+        if domid < 0:
+            return False
+        now = _console_tty(domid)
+        return now is None or now != self._tty
 
     def _attach(self) -> None:
         domid = self._domid()
-        if domid >= 0:
-            argv = console_argv(self._xm, domid)
-            self._program = self._xm.terminal.start(argv, self._xm.env)
+        if domid < 0:
+            return
+        tty = _console_tty(domid)
+        if tty is None:
+            return  # nobody serves its console yet; xenconsole would give up
+        self._tty = tty
+        self._program = self._xm.terminal.start(console_argv(self._xm, domid), self._xm.env)
 
     def _domid(self) -> int:
         try:
@@ -203,14 +223,30 @@ class _Attendance:
             return -1  # not yet known
 
     def _wait_for_console(self) -> None:
+        deadline = time.monotonic() + _CONSOLE_PATIENCE
         while not self._left:
             self._look_after_console()
-            if self._program is None and not self._left:
-                if self._domid() < 0:
-                    self._xm.print("Could not start console\n")
-                    return
-                continue
+            if self._program is not None:
+                deadline = time.monotonic() + _CONSOLE_PATIENCE
+            elif not self._left and (self._domid() < 0 or time.monotonic() > deadline):
+                self._xm.print("Could not start console\n")
+                return
             time.sleep(_POLL)
+
+
+def _console_tty(domid: int) -> str | None:
+    """The pseudo-terminal of the console; None while nobody serves it; empty when XenStore cannot
+    be asked here, and xenconsole has to find out."""
+    from xend.cli.xenstore import XenStoreReader
+
+    try:
+        store = XenStoreReader()
+    except OSError:
+        return ""
+    try:
+        return store.read(f"/local/domain/{domid}/console/tty") or None
+    finally:
+        store.close()
 
 
 def vncviewer(xm: Xm, args: list[str]) -> None:
