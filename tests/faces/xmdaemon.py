@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.faces.xmreplay import CHECKOUT, build_launcher
+from xend.cli.app import Xm
+from xend.cli.main import run_xm
+from xend.cli.streams import ErrorStream, Stream
+from xend.cli.terminal import LocalTerminal
 
 Method = Callable[..., Any]
 
@@ -144,6 +148,26 @@ class Commands:
         return subprocess.CompletedProcess(args, process.returncode, out, err)
 
 
+class Run:
+    """xm in this process, its output in files."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self._paths = [folder / "out", folder / "err"]
+        self._env = env
+
+    def __call__(self, *args: str) -> tuple[int, str, str]:
+        fds = [os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC) for path in self._paths]
+        out = Stream(fds[0])
+        xm = Xm(out, ErrorStream(fds[1], out), self._env, LocalTerminal(out))
+        status = run_xm(xm, list(args))
+        xm.server.disconnect()
+        out.flush()
+        for fd in fds:
+            os.close(fd)
+        texts = [path.read_bytes().decode("utf-8", "surrogateescape") for path in self._paths]
+        return status, *texts  # type: ignore[return-value]
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
     """Fails when it does not become true."""
     deadline = time.monotonic() + seconds
@@ -172,6 +196,7 @@ __all__ = [
     "Commands",
     "FakeDaemon",
     "Refusal",
+    "Run",
     "WarmSide",
     "build_launcher",
     "domain",

@@ -240,4 +240,9 @@ def _ssh_channel(user: str, host: str) -> Channel:
     def receive(size: int) -> bytes:
         return stdout.read(size) or b""
 
-    return Channel(stdin.write, receive, stdin.close, stdout.fileno())
+    def close() -> None:
+        stdin.close()
+        stdout.close()
+        child.wait()
+
+    return Channel(stdin.write, receive, close, stdout.fileno())

@@ -92,6 +92,8 @@ class Server:
         self._choice = choice
         self._call: Callable[[str, tuple[Any, ...]], Any] | None = None
         self._frames: FrameConnection | None = None
+        self._http: HttpConnection | None = None
+        self._kept: FrameConnection | None = None
 
     @property
     def is_xen_api(self) -> bool:
@@ -104,12 +106,15 @@ class Server:
     def use_frames(self, connection: FrameConnection) -> None:
         """A warm process keeps its connection from one command to the next."""
         if self._choice.uri is None and not self._wants_xmlrpc():
-            self._frames = connection
+            self._frames = self._kept = connection
             self._call = connection.call
 
     def disconnect(self) -> None:
-        """Leave the connection to another process; the next call opens one of its own."""
-        self._call = self._frames = None
+        """Close the connection, unless it is kept; the next call opens another one."""
+        for connection in (self._frames, self._http):
+            if connection is not None and connection is not self._kept:
+                connection.close()
+        self._call = self._frames = self._http = None
 
     @property
     def is_ours(self) -> bool:
@@ -162,7 +167,8 @@ class Server:
         uri = self._choice.uri
         if uri is None:
             uri = f"httpu://{run_dir}/xmlrpc.sock"
-        return _xmlrpc_caller(uri)
+        self._http = _xmlrpc_connection(uri)
+        return _xmlrpc_caller(self._http)
 
     def _wants_xmlrpc(self) -> bool:
         return self._env.get("XM_TRANSPORT") == "xmlrpc"
@@ -199,14 +205,17 @@ def check_integers(value: Any) -> None:
             check_integers(item)
 
 
-def _xmlrpc_caller(uri: str) -> Callable[[str, tuple[Any, ...]], Any]:
-    from xend.cli import xmlrpc
+def _xmlrpc_connection(uri: str) -> HttpConnection:
     from xend.cli.http import open_uri
 
     try:
-        connection: HttpConnection = open_uri(uri)
+        return open_uri(uri)
     except ValueError as error:
         raise CommandFailed(str(error)) from error
+
+
+def _xmlrpc_caller(connection: HttpConnection) -> Callable[[str, tuple[Any, ...]], Any]:
+    from xend.cli import xmlrpc
 
     def call(method: str, params: tuple[Any, ...]) -> Any:
         result = xmlrpc.load_response(connection.post(xmlrpc.dump_call(method, params)))

@@ -258,6 +258,8 @@ class Worker:
             return b"S", SIGPIPE
         except HandedOver:
             return None
+        finally:
+            xm.server.disconnect()
         return b"X", status & 0xFF
 
 
