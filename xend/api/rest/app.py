@@ -28,7 +28,7 @@ def build(service: DomainService, facts: HostFacts, allowed_uids: frozenset[int]
         title="xend",
         version=__version__,
         summary="Domains on this Xen host",
-        openapi_url="/v1/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -28,6 +28,12 @@ async def health() -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
+@router.get("/v1/openapi.json", summary="This interface, described")
+def openapi(request: Request) -> JSONResponse:
+    """Not a coroutine: making the description takes long, so it is made in a thread."""
+    return JSONResponse(request.app.openapi())
+
+
 @router.get("/v1/host", summary="Processors, memory and the hypervisor; memory in KiB")
 async def get_host(service: Service, request: Request) -> JSONResponse:
     found = await service.host()
