@@ -197,6 +197,11 @@ class _Attendance:
         self._retries -= 1
         self._left = self._retries <= 0
 
+    def _console_left(self) -> bool:
+        if not self._left:
+            self._look_after_console()
+        return self._left
+
     def _console_moved(self) -> bool:
         """Whether xenconsole ended because the boot loader's terminal went away (its
         `console_loop` ends with 0 then, as it does for CTRL-]) and not because the user left."""
@@ -224,11 +229,10 @@ class _Attendance:
 
     def _wait_for_console(self) -> None:
         deadline = time.monotonic() + _CONSOLE_PATIENCE
-        while not self._left:
-            self._look_after_console()
+        while not self._console_left():
             if self._program is not None:
                 deadline = time.monotonic() + _CONSOLE_PATIENCE
-            elif not self._left and (self._domid() < 0 or time.monotonic() > deadline):
+            elif self._domid() < 0 or time.monotonic() > deadline:
                 self._xm.print("Could not start console\n")
                 return
             time.sleep(_POLL)
