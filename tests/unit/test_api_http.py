@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -281,3 +282,61 @@ async def test_stop_waits_for_a_request_under_way(socket_path: Path) -> None:
         app.release.set()
         assert (await client.answer()).body == b"last"
         await client.close()
+
+
+async def test_stop_cuts_off_a_client_that_does_not_read(socket_path: Path) -> None:
+    async def flood(scope: Scope, receive: Receive, send: Send) -> None:
+        head = {"type": "http.response.start", "status": 200, "headers": []}
+        await send(head)
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+
+    async with serving(flood, socket_path) as server:
+        client = await RawClient.open(socket_path)
+        await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.2)
+        server._grace = 0.2
+        async with asyncio.timeout(3):
+            server.stop()
+            await asyncio.sleep(0.5)
+        await client.close()
+
+
+def mangled(random: Random) -> bytes:
+    """A request with something wrong in it, or with nothing but noise."""
+    data = bytearray(post(random.randbytes(random.randrange(60)), path="/x"))
+    for _ in range(random.randrange(1, 6)):
+        at = random.randrange(len(data))
+        match random.randrange(4):
+            case 0:
+                data[at] = random.randrange(256)
+            case 1:
+                del data[at : at + random.randrange(1, 20)]
+            case 2:
+                data[at:at] = random.choice(
+                    [b"\r\n", b"\r\n\r\n", b"\0", b": ", random.randbytes(9)]
+                )
+            case 3:
+                data[at:at] = data[: random.randrange(len(data))]
+        data = data or bytearray(b"?")
+    return bytes(data)
+
+
+async def test_noise_never_stops_the_server(
+    socket_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    random = Random(4)
+    async with serving(Echo(), socket_path):
+        for _ in range(300):
+            client = await RawClient.open(socket_path)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                await client.send(mangled(random))
+                client.half_close()
+                answer = await client.rest()
+                assert answer == b"" or answer.startswith(b"HTTP/1.1 "), answer
+            await client.close()
+        client = await RawClient.open(socket_path)
+        await client.send(post(b"still here"))
+        assert (await client.answer()).body == b"still here"
+        await client.close()
+    assert "Traceback" not in caplog.text
