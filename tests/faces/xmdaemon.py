@@ -46,7 +46,13 @@ class FakeDaemon:
         self._listener.bind(str(self.socket))
         self._listener.listen(64)
         self._connections: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def _start(self, target: Callable[..., None], *args: Any) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def called(self) -> list[str]:
         return [method for method, _ in self.calls]
@@ -56,7 +62,7 @@ class FakeDaemon:
             while True:
                 connection, _ = self._listener.accept()
                 self._connections.append(connection)
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as frames, contextlib.suppress(OSError):
@@ -83,6 +89,8 @@ class FakeDaemon:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         self.socket.unlink(missing_ok=True)
+        for thread in self._threads:
+            thread.join(5)
 
 
 def domain(domid: int | None, name: str, state: str = "-b----") -> list[Any]:

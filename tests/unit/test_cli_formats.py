@@ -205,7 +205,7 @@ def test_device_lists(xm: Run) -> None:
         "0   -1 00:16:3E:00:00:01    0     4      -1    -1   /-1      /b/0"
         "                            \n"
     )
-    assert xm("block-list", "--long", "prospero")[1].startswith("(51712\n    ((backend-id 0)\n")
+    assert xm("block-list", "--long", "prospero")[1].startswith("(51712 ((backend-id 0) ")
     assert json.loads(xm("network-list", "--json", "prospero")[1])[0]["mac"] == "00:16:3E:00:00:01"
     assert xm("scsi-list", "prospero") == (0, "", "")
 
