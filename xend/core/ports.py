@@ -160,8 +160,9 @@ class Hypervisor(Protocol):
         checkpoint: bool = False,
         progress: ProgressSink = ignore_progress,
     ) -> None:
-        """Writes an `xl save`-compatible file.  With `checkpoint` the domain runs on; otherwise it
-        is left shut down (suspend) and the caller destroys it.  On failure it runs on."""
+        """Writes an `xl save`-compatible file; while it grows it may be called `.NAME.partial`.
+        With `checkpoint` the domain runs on; otherwise it is left shut down (suspend) and the
+        caller destroys it.  On failure it runs on."""
 
     async def restore(
         self, path: Path, config: DomainConfig | None, progress: ProgressSink = ignore_progress

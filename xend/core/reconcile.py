@@ -21,6 +21,7 @@ from xend.core.hotplug import settle_hotplug
 from xend.core.jobs import Job, JobRunner
 from xend.core.policies import Policies
 from xend.core.ports import BrokenEntry, Intent, ManagedDomain, OwnedDomain
+from xend.core.saving import leftovers
 from xend.core.steps import is_half_made
 from xend.core.views import XEND_ITSELF, DomainView
 from xend.errors import XendError
@@ -227,7 +228,8 @@ class Reconciliation:
             if info and info.shutdown and info.shutdown_reason is ShutdownReason.SUSPEND:
                 await self._context.hypervisor.resume(domid)
             if partial != path:
-                await self._context.files.remove(partial)
+                for leftover in leftovers(partial):
+                    await self._context.files.remove(leftover)
             return True
         if partial != path:
             await self._context.files.rename(partial, path)

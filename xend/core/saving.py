@@ -87,7 +87,8 @@ class Saving:
         if info.shutdown and info.shutdown_reason is ShutdownReason.SUSPEND:
             await self._context.hypervisor.resume(domid)
         if partial is not None:
-            await self._context.files.remove(partial)
+            for leftover in leftovers(partial):
+                await self._context.files.remove(leftover)
         self._context.snapshot.invalidate()
 
     async def dump_core(
@@ -121,6 +122,12 @@ class Saving:
             raise OperationFailed(f"Cannot dump core to {path}: {reason}", stage="open")
         await self._context.hypervisor.dump_core(domid, path)
         return path
+
+
+def leftovers(partial: Path) -> tuple[Path, Path]:
+    """What a save that was cut off may have left: our file, and the one beside it in which the
+    hypervisor's adapter lets it grow."""
+    return partial, partial.with_name(f".{partial.name}.partial")
 
 
 def _require_running(ref: str | int, view: DomainView, verb: str) -> None:
