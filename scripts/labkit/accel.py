@@ -14,7 +14,7 @@ import platform
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from labkit.cache import Cache, digest
@@ -42,7 +42,8 @@ PROBE_SECONDS = 40.0
 CHOICES = ("auto", "kvm", "tcg")
 
 # Without +npt Xen has no hardware-assisted paging, and Debian's builds no other.
-PLAIN_CPU = "qemu64,+svm,+npt"
+# rdrand gives every kernel its random numbers at once.
+PLAIN_CPU = "qemu64,+svm,+npt,+rdrand"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Acceleration:
     kind: str
     cpu: str
     why: str
+    detail: str = ""
 
 
 TCG = Acceleration("tcg", PLAIN_CPU, "software emulation")
@@ -117,8 +119,8 @@ def _probe_and_remember(
             failures.append(f"-cpu {cpu}: {failure}")
         if found is None:
             why = "software emulation: /dev/kvm is there, but Xen does not boot with it"
-            found = replace(TCG, why=f"{why} ({'; '.join(failures)})")
-    _memory_file(cache).write_text(json.dumps(found.__dict__, indent=2) + "\n")
+            found = replace(TCG, why=why, detail="; ".join(failures))
+    _memory_file(cache).write_text(json.dumps(asdict(found), indent=2) + "\n")
     return found
 
 

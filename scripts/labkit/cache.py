@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -129,7 +130,16 @@ class Cache:
         """Remove everything; a user's build root belongs to ids that only `as_root` may touch."""
         if as_root:
             roots = self.roots()
-            subprocess.run([*as_root, "find", str(roots), "-mindepth", "1", "-delete"], check=False)
+            subprocess.run([*as_root, "find", roots, "-mindepth", "1", "-delete"], check=False)
             shutil.rmtree(roots, ignore_errors=True)
-        if self.top.exists():
-            shutil.rmtree(self.top)
+            if not roots.is_relative_to(self.top):
+                with contextlib.suppress(OSError):
+                    roots.parent.rmdir()
+        try:
+            if self.top.exists():
+                shutil.rmtree(self.top)
+        except PermissionError as err:
+            raise LabError(
+                f"{err.filename} cannot be removed: it belongs to somebody else",
+                f"as root: rm -rf {self.top}",
+            ) from err

@@ -167,14 +167,18 @@ def ensure_image(cache: Cache, release: Release, progress: Progress) -> Image:
 
 
 def _forget_older(cache: Cache, release: Release, keep: Path) -> None:
-    """Images are half a gigabyte each: keep the one before, drop the rest."""
+    """Images are half a gigabyte each: keep the one before and those that run, drop the rest."""
+    running = "".join(
+        path.read_text() for path in cache.folder("run").glob("*/state.json") if path.exists()
+    )
     others = sorted(
         (path for path in cache.folder("images").glob(f"{release.xen}-*") if path != keep),
         key=lambda path: path.stat().st_mtime,
         reverse=True,
     )
     for path in others[1:]:
-        shutil.rmtree(path, ignore_errors=True)
+        if str(path) not in running:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _assemble(
@@ -291,6 +295,7 @@ def _dom0_tree(parts: Ingredients, tools: dict[str, bytes]) -> Tree:
     put("etc/hosts", "\n".join(lines) + "\n")
     put("etc/resolv.conf", "")
     put("var/lib/dpkg/status", (parts.root / DOM0_STATUS).read_bytes())
+    put("var/log/lastlog", "")
     for folder in ("var/log/xen", "var/log/apt", "var/lib/xend", "var/cache/debconf"):
         tree.folder(folder)
     return tree

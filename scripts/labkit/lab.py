@@ -15,7 +15,7 @@ from labkit import accel, snapshot
 from labkit.cache import Cache
 from labkit.errors import LabError
 from labkit.hosttools import RUN_TOOLS, ensure
-from labkit.image import Image, ensure_image
+from labkit.image import Image, ensure_image, find_image
 from labkit.machine import (
     Host,
     Shape,
@@ -35,7 +35,9 @@ from labkit.remote import Remote
 
 MOST_HOSTS = 8
 BOOT_SECONDS = 240.0
+ENTER_SECONDS = 60.0
 PORT_TRIES = 3
+KEPT_LOGS = 20
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,9 @@ class Lab:
             if running is not None:
                 self._check_same(running, wish)
                 self.progress.say("the lab is running already")
+                newest = find_image(self.cache, wish.release)
+                if newest is not None and str(newest.folder) != running.image:
+                    self.progress.say("  from an older image; for the new one: down, then up")
                 return running
             self._end_remains()
             ensure(RUN_TOOLS, self.progress)
@@ -152,6 +157,8 @@ class Lab:
             found = accel.choose(self.cache, image, wish.shape(), self.progress)
             shape = replace(wish.shape(), accel=found.kind, cpu=found.cpu)
             self.progress.say(f"acceleration: {found.kind} ({found.why})")
+            if found.detail:
+                self.progress.say(f"  {found.detail}")
             return self._boot(wish, image, shape, found)
 
     def _check_same(self, running: State, wish: Wish) -> None:
@@ -162,46 +169,72 @@ class Lab:
             )
 
     def _boot(self, wish: Wish, image: Image, shape: Shape, found: accel.Acceleration) -> State:
+        """Boot from a snapshot; cold when there is none, or when it does not wake."""
         kept = None if wish.cold else snapshot.find(self.cache, image, shape)
+        if kept is not None:
+            try:
+                return self._boot_once(wish, image, shape, found, kept)
+            except LabError as err:
+                self.progress.say(f"the snapshot is of no use, booting cold: {err.cause}")
+                snapshot.forget(kept)
+        return self._boot_once(wish, image, shape, found, None)
+
+    def _boot_once(
+        self,
+        wish: Wish,
+        image: Image,
+        shape: Shape,
+        found: accel.Acceleration,
+        kept: snapshot.Kept | None,
+    ) -> State:
         how = "cold" if kept is None else "snapshot"
-        begun = time.monotonic()
+        ports = [free_port() for _ in range(1, wish.hosts)]
         hosts: list[Running] = []
+        begun = time.monotonic()
         try:
             what = "booting" if kept is None else "waking a snapshot of"
-            with self.progress.step(f"{what} {wish.hosts} host(s) with Xen {wish.release.xen}"):
-                ports = [free_port() for _ in range(1, wish.hosts)]
-                for index in range(wish.hosts):
-                    hosts.append(self._start(index, image, shape, ports, kept))
-                for index, running in enumerate(hosts):
-                    self._wait(index, running, kept)
-                for index, running in enumerate(hosts):
-                    remote = self._remote(index, running)
-                    remote.open(60.0, running.pid)
-                    if kept is not None or index > 0:
-                        remote.run(f"/usr/lib/xend-lab/identity {index} {time.time():.2f}")
+            with self.progress.step(f"{what} a host with Xen {wish.release.xen}"):
+                hosts.append(self._start(0, image, shape, ports, kept))
+                self._wait(0, hosts[0], kept)
+                self._enter(0, hosts[0], kept)
             seconds = round(time.monotonic() - begun, 1)
-            state = State(
-                xen=wish.release.xen,
-                image=str(image.folder),
-                accel=found.kind,
-                why=found.why,
-                how=how,
-                seconds=seconds,
-                hosts=tuple(hosts),
-            )
-            self._write(state)
+            if kept is None:
+                Measures(self.cache).boot(wish.release.xen, how, 1, seconds)
+                kept = self._save_snapshot(image, shape, hosts[0])
+            if wish.hosts > 1:
+                with self.progress.step(f"adding {wish.hosts - 1} host(s)"):
+                    for index in range(1, wish.hosts):
+                        hosts.append(self._start(index, image, shape, ports, kept))
+                    for index in range(1, wish.hosts):
+                        self._wait(index, hosts[index], kept)
+                        self._enter(index, hosts[index], kept)
+                seconds = round(time.monotonic() - begun, 1)
+            if how == "snapshot" or wish.hosts > 1:
+                Measures(self.cache).boot(wish.release.xen, how, wish.hosts, seconds)
         except BaseException as err:
             place = self._keep_logs(hosts)
             self._stop(hosts)
             if isinstance(err, LabError):
                 err.kept = place
-            if kept is not None:
-                snapshot.forget(kept)
             raise
-        Measures(self.cache).boot(wish.release.xen, how, wish.hosts, seconds)
-        if kept is None and wish.hosts == 1:
-            self._save_snapshot(image, shape, hosts)
+        state = State(
+            xen=wish.release.xen,
+            image=str(image.folder),
+            accel=found.kind,
+            why=found.why,
+            how=how,
+            seconds=seconds,
+            hosts=tuple(hosts),
+        )
+        self._write(state)
         return state
+
+    def _enter(self, index: int, running: Running, kept: snapshot.Kept | None) -> None:
+        """Open the way in; tell a host who it is and what time it is."""
+        remote = self._remote(index, running)
+        remote.open(ENTER_SECONDS, running.pid)
+        if kept is not None or index > 0:
+            remote.run(f"/usr/lib/xend-lab/identity {index} {time.time():.2f}")
 
     def _start(
         self, index: int, image: Image, shape: Shape, ports: list[int], kept: snapshot.Kept | None
@@ -238,17 +271,19 @@ class Lab:
         timeout = float(os.environ.get("XEND_LAB_TIMEOUT", BOOT_SECONDS))
         wait_ready(running.pid, host, timeout)
 
-    def _save_snapshot(self, image: Image, shape: Shape, hosts: list[Running]) -> None:
+    def _save_snapshot(self, image: Image, shape: Shape, running: Running) -> snapshot.Kept | None:
         """Keep this fresh boot, so that the next ones take a second or two."""
-        remote = self._remote(0, hosts[0])
+        remote = self._remote(0, running)
         try:
             with self.progress.step("keeping a snapshot for quicker boots"):
-                remote.run("sync; xl info >/dev/null; python3 -c pass")
+                # What everybody will start first shall be in dom0's page cache.
+                remote.run("sync; xl list >/dev/null; python3 -c 'import json, socket'")
                 remote.close()
                 snapshot.save(self.cache, image, shape, self.host(0))
         except LabError as err:
             self.progress.say(f"no snapshot kept: {err.cause}")
-        remote.open(60.0, hosts[0].pid)
+        remote.open(ENTER_SECONDS, running.pid)
+        return snapshot.find(self.cache, image, shape)
 
     def _write(self, state: State) -> None:
         part = self.state_file.with_suffix(".part")
@@ -293,8 +328,11 @@ class Lab:
         return None
 
     def new_log_folder(self) -> Path:
-        """A folder of its own for what is collected now."""
+        """A folder of its own for what is collected now; the oldest ones go."""
         stamp = time.strftime("%Y%m%d-%H%M%S")
+        folders = sorted(path for path in self.cache.folder("logs").iterdir() if path.is_dir())
+        for old in folders[: -KEPT_LOGS + 1]:
+            shutil.rmtree(old, ignore_errors=True)
         return self.cache.folder("logs", f"{stamp}-{self.name}")
 
 

@@ -150,4 +150,7 @@ def ensure_root(cache: Cache, release: Release, progress: Progress) -> Path:
             extra_env={"INITRD": "No"},
         )
     run([*as_root(), "mv", work, final], what="keeping the unpacked Debian")
+    for older in roots.glob(f"{release.suite}-*"):
+        if older != final:
+            subprocess.run([*as_root(), "rm", "-rf", str(older)], check=False)
     return final
