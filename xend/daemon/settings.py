@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from xend.api.faces import FaceSpec, Tls
 from xend.api.sockets import TcpAddress, UnixAddress
-from xend.config import sxp
+from xend.config import xend_config
+from xend.config.xend_config import XendConfig
 from xend.core.views import ServiceSettings
 from xend.daemon.options import Options
-from xend.errors import ConfigError
 from xend.model.units import MiB, kib
 
 log = logging.getLogger("xend.settings")
 
 XMLRPC_SOCKET: Final = "xmlrpc.sock"
-REST_SOCKET: Final = "rest.sock"
 CLI_SOCKET: Final = "cli.sock"
 WARM_SOCKET: Final = "warm.sock"
 
-_YES: Final = ("yes", "y", "1", "on", "true", "t")
+DEFAULT_RUN_DIR: Final = Path("/var/run/xend")
 _SECRETS_DIR: Final = Path("/etc/xen")
 """Where a relative name of a key or a certificate is looked for."""
 
@@ -40,7 +38,9 @@ class Settings:
 
 def load(options: Options) -> Settings:
     """ConfigError names file, line and option.  A missing file means all defaults."""
-    values = _read(options.config)
+    values = xend_config.load(options.config)
+    for warning in values.warnings:
+        log.warning("%s", warning)
     return Settings(
         log_file=_log_file(options, values),
         log_level=_level(values),
@@ -51,58 +51,44 @@ def load(options: Options) -> Settings:
     )
 
 
-def _log_file(options: Options, values: Mapping[str, Any]) -> Path:
+def _log_file(options: Options, values: XendConfig) -> Path:
     if options.log_file is not None:
         return options.log_file
     if options.private:
         return options.state_dir / "xend.log"
-    return Path(values.get("logfile", "/var/log/xen/xend.log"))
+    return Path(values.text("logfile"))
 
 
-def _level(values: Mapping[str, Any]) -> str:
-    return str(values.get("loglevel", "DEBUG"))
+def _level(values: XendConfig) -> str:
+    return values.text("loglevel")
 
 
-def _faces(options: Options, values: Mapping[str, Any]) -> tuple[FaceSpec, ...]:
+def _faces(options: Options, values: XendConfig) -> tuple[FaceSpec, ...]:
     run = options.run_dir
-    specs = [
-        FaceSpec("cli", UnixAddress(run / CLI_SOCKET)),
-        FaceSpec("rest", UnixAddress(run / REST_SOCKET)),
-    ]
-    if _bool(values, "xend-unix-xmlrpc-server", True):
+    specs = [FaceSpec("cli", UnixAddress(run / CLI_SOCKET))]
+    if values.flag("xend-rest-unix-server"):
+        specs.append(FaceSpec("rest", UnixAddress(_socket(options, values, "xend-rest-unix-path"))))
+    if values.flag("xend-unix-xmlrpc-server"):
         specs.append(FaceSpec("xmlrpc", UnixAddress(run / XMLRPC_SOCKET)))
-    if _bool(values, "xend-tcp-xmlrpc-server", False):
-        host = str(values.get("xend-tcp-xmlrpc-server-address", "localhost"))
-        port = int(values.get("xend-tcp-xmlrpc-server-port", 8006))
-        key = values.get("xend-tcp-xmlrpc-server-ssl-key-file")
-        certificate = values.get("xend-tcp-xmlrpc-server-ssl-cert-file")
+    if values.flag("xend-tcp-xmlrpc-server"):
+        host = values.text("xend-tcp-xmlrpc-server-address")
+        port = values.number("xend-tcp-xmlrpc-server-port")
+        key = values.text("xend-tcp-xmlrpc-server-ssl-key-file")
+        certificate = values.text("xend-tcp-xmlrpc-server-ssl-cert-file")
         tls = Tls(_SECRETS_DIR / key, _SECRETS_DIR / certificate) if key and certificate else None
         specs.append(FaceSpec("xmlrpc", TcpAddress(host, port), tls))
     return tuple(specs)
 
 
-def _service(values: Mapping[str, Any]) -> ServiceSettings:
+def _socket(options: Options, values: XendConfig, name: str) -> Path:
+    """A socket of the default run directory moves with that directory (`--run-dir`)."""
+    path = Path(values.text(name))
+    return options.run_dir / path.name if path.parent == DEFAULT_RUN_DIR else path
+
+
+def _service(values: XendConfig) -> ServiceSettings:
     return ServiceSettings(
-        dom0_min_mem=kib(MiB(int(values.get("dom0-min-mem", 0)))),
-        enable_dump=_bool(values, "enable-dump", False),
+        dom0_min_mem=kib(MiB(values.number("dom0-min-mem"))),
+        dom0_ballooning=values.flag("enable-dom0-ballooning"),
+        enable_dump=values.flag("enable-dump"),
     )
-
-
-def _bool(values: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = values.get(name, default)
-    return value if isinstance(value, bool) else str(value).lower() in _YES
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text("utf-8", "surrogateescape")
-    except FileNotFoundError:
-        log.warning("Config file does not exist: %s", path)
-        return {}
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", file=str(path)) from error
-    found: dict[str, Any] = {}
-    for form in sxp.parse(text, file=str(path)):
-        if isinstance(form, list) and len(form) > 1:
-            found[str(form[0])] = form[1]
-    return found
