@@ -17,6 +17,7 @@ from xend.model.units import MiB, kib
 
 log = logging.getLogger("xend.settings")
 
+REST_SOCKET: Final = "rest.sock"
 XMLRPC_SOCKET: Final = "xmlrpc.sock"
 CLI_SOCKET: Final = "cli.sock"
 WARM_SOCKET: Final = "warm.sock"
