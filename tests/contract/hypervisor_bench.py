@@ -28,7 +28,7 @@ from xend.sim.xenstored import SimXenstored
 PREFIX = "contract-"
 """Of every domain made here, so that nobody else's is touched."""
 IMAGES = Path("/var/lib/xen/images")
-TINY, LINUX, INITRD = IMAGES / "tiny", IMAGES / "vmlinux", IMAGES / "initrd"
+TINY, LINUX, INITRD = IMAGES / "tiny", IMAGES / "vmlinux", IMAGES / "initrd.img"
 MISSING = "/no/such/kernel"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 IMAGES = Path("/var/lib/xen/images")
 TINY_KERNEL = IMAGES / "tiny"
 LINUX_KERNEL = IMAGES / "vmlinux"
-LINUX_INITRD = IMAGES / "initrd"
+LINUX_INITRD = IMAGES / "initrd.img"
 
 
 def config(folder: Path, name: str, **settings: object) -> Path:
