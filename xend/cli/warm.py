@@ -1,4 +1,4 @@
-"""The warm side of the command line: `python3 -m xend.cli.warm --socket PATH [--fd N]`.
+"""The warm side of the command line: `python3 -m xend.cli.warm --socket PATH [--fd N] [--parent PID]`.
 
 The daemon starts this process and watches it; it ends when the daemon does.  It has imported
 everything that commands need, and keeps workers forked that wait in accept(): no start and no
@@ -53,15 +53,16 @@ class Slots:
 class Supervisor:
     """Keeps enough workers waiting; does no command itself."""
 
-    def __init__(self, listener: _socket.socket, run_dir: str) -> None:
+    def __init__(self, listener: _socket.socket, run_dir: str, daemon: int) -> None:
+        """`daemon`: a pidfd of the process to end with."""
         self._listener = listener
+        self._daemon = daemon
         self._run_dir = run_dir
         self._slots = Slots()
         self._workers: dict[int, tuple[int, int]] = {}
         """pidfd of each worker: its process id and slot."""
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
-        self._daemon = os.pidfd_open(os.getppid())
         self._self = os.pidfd_open(os.getpid())
         self._poll = select.poll()
         for fd in (self._wake_reader, self._daemon):
@@ -160,8 +161,21 @@ def import_everything() -> None:
     gc.freeze()
 
 
+def follow(parent: int) -> int:
+    """A pidfd of the daemon.  Ends here if it died before it could be watched: the pid of a dead
+    parent may be somebody else's already, but then it is not our parent's."""
+    try:
+        daemon = os.pidfd_open(parent)
+    except ProcessLookupError:
+        raise SystemExit(1) from None
+    if os.getppid() != parent:
+        raise SystemExit(1)
+    return daemon
+
+
 def main(args: list[str]) -> None:
     options = dict(zip(args[::2], args[1::2], strict=True))
+    daemon = follow(int(options.get("--parent", os.getppid())))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if "--fd" in options:
@@ -170,7 +184,7 @@ def main(args: list[str]) -> None:
         listener = listen(options["--socket"])
     listener.setblocking(False)
     import_everything()
-    Supervisor(listener, _run_dir(options["--socket"])).run()
+    Supervisor(listener, _run_dir(options["--socket"]), daemon).run()
 
 
 if __name__ == "__main__":

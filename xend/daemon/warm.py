@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -26,7 +27,17 @@ _START = "import sys; sys.path.append({root!r}); from xend.cli.warm import main;
 def warm_command(socket: Path) -> list[str]:
     """Isolated, and without the site packages: the command line needs neither."""
     root = str(Path(__file__).parents[2])
-    return [sys.executable, "-I", "-S", "-c", _START.format(root=root), "--socket", str(socket)]
+    return [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        _START.format(root=root),
+        "--socket",
+        str(socket),
+        "--parent",
+        str(os.getpid()),
+    ]
 
 
 class WarmProcess:
