@@ -383,6 +383,7 @@ async def test_junk_arguments_never_break_it(xend: Xend, method: str) -> None:
         + b"</value></param></params></methodCall>",
         b"<methodCall><methodName>caf\xe9</methodName></methodCall>",
     ],
+    ids=["nothing", "text", "no method", "entity", "not a number", "too deep", "not UTF-8"],
 )
 async def test_malformed_call_is_a_fault(host: Host, body: bytes) -> None:
     client = await RawClient.open(host.xmlrpc)

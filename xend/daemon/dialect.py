@@ -1,13 +1,8 @@
-"""config.sxp of a managed domain."""
+"""config.sxp of a managed domain, in the original's dialect."""
 
 from __future__ import annotations
 
-from xend.model.domain import DomainConfig
+from xend.config.domainsxp import decode_managed, encode_managed
 
-
-def encode_config(config: DomainConfig) -> str:
-    return config.model_dump_json()
-
-
-def decode_config(text: str) -> DomainConfig:
-    return DomainConfig.model_validate_json(text)
+encode_config = encode_managed
+decode_config = decode_managed

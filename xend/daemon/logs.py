@@ -21,6 +21,7 @@ MAX_BYTES: Final = 1024 * 1024
 BACKUPS: Final = 5
 TRACE: Final = 5
 """The original's level below DEBUG."""
+LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _FILE_FORMAT = "[%(asctime)s %(process)d] %(levelname)s (%(module)s:%(lineno)d) %(message)s"
 _STDERR_FORMAT = "[xend] %(levelname)s (%(module)s:%(lineno)d) %(message)s"

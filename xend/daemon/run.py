@@ -46,6 +46,11 @@ def run(options: Options) -> int:
     return 0
 
 
+def _tell(settings: Settings) -> None:
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+
+
 def _report(options: Options, text: str) -> None:
     """To the starter's terminal if there is one, else to ours."""
     if options.status_fd is None:
@@ -74,6 +79,7 @@ class _Daemon:
             self._settings = settings = load(options)
             self._log.start(settings.log_file, settings.log_level, stderr=options.status_fd is None)
             stack.callback(self._log.close)
+            _tell(settings)
             try:
                 await self._serve(stack, settings)
             except XendError as error:
@@ -144,6 +150,7 @@ class _Daemon:
             log.error("not reloaded: %s", error)
         else:
             self._log.set_level(settings.log_level)
+            _tell(settings)
             await faces.apply(settings.faces)
             if settings.service != self._settings.service:
                 log.warning("options of memory and dumps are read at the next start only")

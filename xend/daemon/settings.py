@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,17 +12,16 @@ from xend.api.sockets import TcpAddress, UnixAddress
 from xend.config import xend_config
 from xend.config.xend_config import XendConfig
 from xend.core.views import ServiceSettings
-from xend.daemon.options import Options
+from xend.daemon.logs import LEVELS
+from xend.daemon.options import DEFAULT_RUN, DEFAULT_STATE, Options
+from xend.errors import ConfigError
 from xend.model.units import MiB, kib
-
-log = logging.getLogger("xend.settings")
 
 REST_SOCKET: Final = "rest.sock"
 XMLRPC_SOCKET: Final = "xmlrpc.sock"
 CLI_SOCKET: Final = "cli.sock"
 WARM_SOCKET: Final = "warm.sock"
 
-DEFAULT_RUN_DIR: Final = Path("/var/run/xend")
 _SECRETS_DIR: Final = Path("/etc/xen")
 """Where a relative name of a key or a certificate is looked for."""
 
@@ -35,20 +34,21 @@ class Settings:
     database: Path
     faces: tuple[FaceSpec, ...]
     service: ServiceSettings
+    warnings: tuple[str, ...] = ()
+    """For the log, which is opened only when these are known."""
 
 
 def load(options: Options) -> Settings:
     """ConfigError names file, line and option.  A missing file means all defaults."""
     values = xend_config.load(options.config)
-    for warning in values.warnings:
-        log.warning("%s", warning)
     return Settings(
         log_file=_log_file(options, values),
         log_level=_level(values),
-        domains_dir=options.state_dir / "domains",
+        domains_dir=_domains_dir(options, values),
         database=options.state_dir / "xend.db",
         faces=_faces(options, values),
         service=_service(values),
+        warnings=values.warnings,
     )
 
 
@@ -60,8 +60,25 @@ def _log_file(options: Options, values: XendConfig) -> Path:
     return Path(values.text("logfile"))
 
 
+def _domains_dir(options: Options, values: XendConfig) -> Path:
+    """The option moves it only as long as `--state-dir` does not."""
+    if options.state_dir != DEFAULT_STATE:
+        return options.state_dir / "domains"
+    return Path(values.text("xend-domains-path"))
+
+
 def _level(values: XendConfig) -> str:
-    return values.text("loglevel")
+    level = values.text("loglevel").upper()
+    if level not in LEVELS:
+        raise ConfigError(
+            f"invalid xend config loglevel: expected one of {', '.join(LEVELS)}: {level} "
+            f"({values.path})",
+            file=str(values.path),
+            field="loglevel",
+            value=level,
+            expected=", ".join(LEVELS),
+        )
+    return level
 
 
 def _faces(options: Options, values: XendConfig) -> tuple[FaceSpec, ...]:
@@ -84,7 +101,7 @@ def _faces(options: Options, values: XendConfig) -> tuple[FaceSpec, ...]:
 def _socket(options: Options, values: XendConfig, name: str) -> Path:
     """A socket of the default run directory moves with that directory (`--run-dir`)."""
     path = Path(values.text(name))
-    return options.run_dir / path.name if path.parent == DEFAULT_RUN_DIR else path
+    return options.run_dir / path.name if path.parent == DEFAULT_RUN else path
 
 
 def _service(values: XendConfig) -> ServiceSettings:
@@ -92,4 +109,5 @@ def _service(values: XendConfig) -> ServiceSettings:
         dom0_min_mem=kib(MiB(values.number("dom0-min-mem"))),
         dom0_ballooning=values.flag("enable-dom0-ballooning"),
         enable_dump=values.flag("enable-dump"),
+        parallel_builds=os.cpu_count() or 1,
     )
