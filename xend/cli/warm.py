@@ -1,4 +1,4 @@
-"""The warm side of the command line: `python3 -m xend.cli.warm --socket PATH [--fd N] [--parent P]`.
+"""The warm side of the command line: `python3 -m xend.cli.warm --socket P [--fd N] [--parent P]`.
 
 The daemon starts this process and watches it; it ends when the daemon does.  It has imported
 everything that commands need, and keeps workers forked that wait in accept(): no start and no
