@@ -70,7 +70,7 @@ async def test_create_as_xm_does(xend: Xend) -> None:
     domain = await xend("xend.domain.create", vm("prospero"))
     assert get(domain, "state") == "--p---"
     assert get(domain, "status") == 1
-    assert [child[1][0] for child in domain[1:] if child[0] == "device"] == ["vbd", "vif"]
+    assert [child[1][0] for child in domain[1:] if child[0] == "device"] == ["vif", "vbd"]
     await xend("xend.domain.waitForDevices", "prospero")
     await xend("xend.domain.unpause", "prospero")
     short = await xend("xend.domain", "prospero")

@@ -21,6 +21,8 @@ class Device(BaseModel):
     uuid: UUID | None = None
     backend: Annotated[str, Setting(xm="backend", xl="backend", sxp="backend")] = ""
     """Name or domid of the backend's domain; empty means Domain-0."""
+    other: dict[str, str] = Field(default_factory=dict)
+    """Settings of old configurations that nothing here acts on, kept so that they are not lost."""
 
 
 class Disk(Device):
@@ -34,6 +36,9 @@ class Disk(Device):
     scheme: str = ""
     path: Annotated[str, Setting(xl="target", libxl="disks[].pdev_path")] = ""
     vdev: Annotated[str, Setting(xm="dev", xl="vdev", sxp="dev", libxl="disks[].vdev")]
+    dev: str = ""
+    """`vdev` as an old configuration spells it (`ioemu:hda`, `hda:disk`), if it is more than
+    `vdev` or `vdev:cdrom`; old clients read it back."""
     access: Annotated[Literal["r", "w", "w!", "r!"], Setting(sxp="mode")] = "w"
     device_type: Literal["disk", "cdrom"] = "disk"
     image_format: Annotated[
@@ -103,7 +108,6 @@ class Vfb(Device):
     videoram: int | None = None
     """MiB."""
     location: str = ""
-    other: dict[str, str] = Field(default_factory=dict)
 
 
 class Vkbd(Device):
@@ -118,6 +122,11 @@ class Pci(Device):
     slot: int
     func: int
     vslot: int | None = None
+    """Slot in the guest; None lets the device model choose."""
+    vfunc: int | None = None
+    """Function in the guest; None is the same as on the host."""
+    key: str = ""
+    """The address as the configuration spells it; empty for BB:SS.F."""
     options: dict[str, str] = Field(default_factory=dict)
 
     @property

@@ -6,12 +6,13 @@ import logging
 from typing import Any, Final
 
 from xend.api.xmlrpc.context import CallContext
-from xend.api.xmlrpc.dialect import encode_device, encode_domain, vdev_number
+from xend.api.xmlrpc.dialect import encode_domain
+from xend.config.deviceanswer import encode_device
 from xend.core.views import DomainView
 from xend.errors import DomainNotFound, InvalidArgument, XendError
-from xend.model.devices import Disk
 from xend.model.domain import DomainConfig
 from xend.model.status import DeviceView, PowerState, VcpuInfo
+from xend.model.vdev import vdev_number
 
 log = logging.getLogger("xend.XMLRPCServer")
 
@@ -166,11 +167,6 @@ async def block_device_class(context: CallContext, dom: str | int, dev: str) -> 
         if device.devid == wanted:
             return "tap2" if "/backend/tap" in device.frontend.get("backend", "") else "vbd"
     return None
-
-
-def find_disk(config: DomainConfig | None, number: int) -> Disk | None:
-    disks = config.disks if config is not None else ()
-    return next((disk for disk in disks if vdev_number(disk.vdev) == number), None)
 
 
 async def restart_count(context: CallContext, dom: str | int) -> str | None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from xend.api.xmlrpc.context import CallContext
-from xend.api.xmlrpc.dialect import decode_device, decode_vm
 from xend.api.xmlrpc.domain_reads import answer
+from xend.config.devicesxp import decode_device
+from xend.config.vmsxp import decode_vm
+from xend.core.ports import DeviceClass
 from xend.errors import (
     DomainNotFound,
     DomainStateError,
     InvalidArgument,
     OperationFailed,
+    UnsupportedFeature,
     XendError,
 )
+from xend.model.devices import Device, Disk, OtherDevice, Pci, Vfb, Vif, Vkbd
 from xend.model.units import MiB, kib
 
 log = logging.getLogger("xend.XMLRPCServer")
@@ -211,8 +216,29 @@ async def wait_for_devices(context: CallContext, dom: str | int) -> None:
 
 
 async def device_create(context: CallContext, dom: str | int, config: list[Any]) -> None:
-    device_class, device = decode_device(config)
-    await context.service.attach_device(dom, device_class, device, caller=context.caller)
+    for device in decode_device(config):
+        await context.service.attach_device(dom, _class_of(device), device, caller=context.caller)
+
+
+_CLASSES: Final[Mapping[type[Device], DeviceClass]] = {
+    Disk: "vbd",
+    Vif: "vif",
+    Vfb: "vfb",
+    Vkbd: "vkbd",
+    Pci: "pci",
+}
+
+
+def _class_of(device: Device) -> DeviceClass:
+    found = _CLASSES.get(type(device))
+    if found is None:
+        name = device.device_class if isinstance(device, OtherDevice) else type(device).__name__
+        raise UnsupportedFeature(
+            feature=f"Attaching a device of class {name.lower()} to a running domain",
+            reason="libxl cannot do it",
+            instead="the domain's configuration, before it is started",
+        )
+    return found
 
 
 async def destroy_device(

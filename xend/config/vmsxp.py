@@ -1,0 +1,474 @@
+"""The `(vm …)` that xm and old clients send, and the `(domain …)` they send back, to the model.
+
+Everything of a configuration is kept: what the model has no field for goes to
+`DomainConfig.other`.  What an answer says of a running domain (domid, state, times) is no
+configuration and is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from uuid import UUID
+
+from xend.config import sxp
+from xend.config.cpulists import parse_affinity
+from xend.config.devicesxp import Maker, build, decode_device
+from xend.config.sxpkeys import (
+    ALWAYS_DEFAULTS,
+    DEVICE_MODEL,
+    HVM_DEFAULTS,
+    KEPT,
+    LOADER,
+    ON_CRASH_NAMES,
+    PLATFORM_ORDER,
+    PLATFORM_TEXTS,
+    RESTART,
+)
+from xend.config.sxpvalues import child_text, child_whole, invalid, pairs, text, typed, whole
+from xend.model.devices import (
+    Device,
+    Disk,
+    IoPorts,
+    Irq,
+    OtherDevice,
+    Pci,
+    Vfb,
+    Vif,
+    Vkbd,
+)
+from xend.model.domain import DomainConfig, DomainType, HostAction, ShutdownAction
+from xend.model.vdev import vdev_number
+
+_MIB: Final = 1 << 20
+_EVENTS: Final = (("on_poweroff", "shutdown"), ("on_reboot", "reboot"), ("on_crash", "crash"))
+_LONG_EVENTS: Final = {
+    "on_poweroff": "actions_after_shutdown",
+    "on_reboot": "actions_after_reboot",
+    "on_crash": "actions_after_crash",
+}
+_CPUID_LEAF: Final = re.compile(r"'([^']+)': \{([^}]*)\}")
+_CPUID_REGISTER: Final = re.compile(r"'(\w+)': '([^']*)'")
+
+
+def decode_vm(tree: sxp.Value, maker: Maker | None = None) -> DomainConfig:
+    """A new domain; what it leaves out is given the original's defaults."""
+    return Decoder(tree, maker or Maker(), fresh=True).config()
+
+
+class Decoder:
+    """Reads one configuration; `fresh` adds the platform defaults that a stored one has."""
+
+    def __init__(self, tree: sxp.Value, maker: Maker, *, fresh: bool) -> None:
+        if sxp.name_of(tree) not in ("vm", "domain") or not isinstance(tree, list):
+            invalid("expected (vm ...)", field="vm", value=sxp.show(tree)[:60], expected="(vm ...)")
+        self.tree = tree
+        self.maker = maker
+        self.fresh = fresh
+        image = sxp.child_value(tree, "image")
+        self.image: sxp.Value = image if isinstance(image, list) else []
+        self.other: dict[str, Any] = {}
+        self.params = pairs(sxp.child_value(tree, "vcpus_params"))
+
+    def config(self) -> DomainConfig:
+        kind = self.domain_type()
+        vcpus = child_whole(self.tree, "vcpus")
+        if vcpus is None:
+            vcpus = child_whole(self.tree, "VCPUs_max") or child_whole(self.image, "vcpus") or 1
+        fields: dict[str, Any] = {
+            "name": self.name(),
+            "uuid": self.uuid(),
+            "type": kind,
+            "description": self.either("description", "Description"),
+            **self.memory(),
+            "vcpus": vcpus,
+            "vcpus_online": self.online(vcpus),
+            "cpu_weight": self.share("cpu_weight", "weight", 256),
+            "cpu_cap": self.share("cpu_cap", "cap", 0),
+            "affinity": self.affinity(vcpus),
+            "pool": child_text(self.tree, "pool_name") or "Pool-0",
+            **self.boot(kind),
+            **self.events(),
+            "features": child_text(self.tree, "features"),
+            **sort_devices(self.devices()),
+        }
+        fields["platform"] = self.platform(kind)
+        self.keep()
+        return build_config(fields, self.other)
+
+    def either(self, first: str, second: str, default: str = "") -> str:
+        return child_text(self.tree, first) or child_text(self.tree, second, default)
+
+    def name(self) -> str:
+        return self.either("name", "name_label", "Domain-Unnamed")
+
+    def uuid(self) -> UUID:
+        given = child_text(self.tree, "uuid")
+        try:
+            return UUID(given) if given else self.maker.new_uuid()
+        except ValueError:
+            invalid(
+                f"uuid: '{given}' is not a UUID",
+                field="uuid",
+                value=given,
+                expected="32 hexadecimal digits",
+            )
+
+    def domain_type(self) -> DomainType:
+        """By the image, or by a boot order, which only fully virtualised domains have."""
+        image = str(sxp.name_of(self.image) or "")
+        if image == "pvh":
+            return DomainType.PVH
+        if image not in ("", "linux", "hvm"):
+            self.other["image_type"] = image
+        is_hvm = image == "hvm" or any(
+            child_text(self.tree, key) for key in ("HVM_boot", "HVM_boot_policy")
+        )
+        return DomainType.HVM if is_hvm else DomainType.PV
+
+    def memory(self) -> dict[str, int]:
+        """KiB.  The file's unit is MiB, under the Xen-API's names bytes."""
+        now = child_whole(self.tree, "memory")
+        if now is None:
+            now = (child_whole(self.tree, "memory_dynamic_max") or 0) // _MIB
+        most = child_whole(self.tree, "maxmem")
+        if most is None:
+            most = (child_whole(self.tree, "memory_static_max") or 0) // _MIB or now
+        if now > most:
+            invalid(
+                "memory_dynamic_max must be less than or equal to memory_static_max",
+                field="memory",
+                value=now,
+                expected=f"at most maxmem, {most} MiB",
+            )
+        if now <= 0:
+            invalid(
+                "memory_dynamic_max must be greater than zero",
+                field="memory",
+                value=now,
+                expected="memory in MiB",
+            )
+        shadow = child_whole(self.tree, "shadow_memory") or 0
+        return {"memory": now * 1024, "maxmem": most * 1024, "shadow_memory": shadow * 1024}
+
+    def online(self, vcpus: int) -> int | None:
+        """The bit mask of VCPUs as a number of them; an odd mask is kept as it is."""
+        mask = child_whole(self.tree, "vcpu_avail")
+        if mask is None or mask == (1 << vcpus) - 1:
+            return None
+        count = max(1, min(vcpus, mask.bit_count()))
+        if mask != (1 << count) - 1:
+            self.other["vcpu_avail"] = mask
+        return count
+
+    def share(self, name: str, param: str, default: int) -> int:
+        """A scheduling parameter; old answers show `1.0`."""
+        value = self.params.pop(param, None)
+        value = sxp.child_value(self.tree, name) if value is None else value
+        if value is None:
+            return default
+        shown = text(value, name)
+        head, _, tail = shown.partition(".")
+        return whole(head if tail and not tail.strip("0") else shown, name)
+
+    def affinity(self, vcpus: int) -> tuple[tuple[int, ...], ...]:
+        cpus = sxp.child_value(self.tree, "cpus")
+        cpu = sxp.child_value(self.tree, "cpu")
+        if cpu is not None:
+            first = text(cpu, "cpu")
+            cpus = first if cpus is None else f"{first},{_shown(cpus)}"
+        return () if cpus is None else parse_affinity(cpus, vcpus)
+
+    def boot(self, kind: DomainType) -> dict[str, str]:
+        """Kernel, arguments and boot loader; firmware of this host's own is nobody's setting."""
+        kernel = child_text(self.image, "kernel") or child_text(self.tree, "PV_kernel")
+        if kind is DomainType.HVM:
+            if "loader" not in self.image_keys() and kernel and not is_default_loader(kernel):
+                self.other["loader"] = kernel
+            kernel = ""
+        return {
+            "kernel": kernel,
+            "ramdisk": child_text(self.image, "ramdisk") or child_text(self.tree, "PV_ramdisk"),
+            "cmdline": self.cmdline(),
+            "bootloader": self.either("bootloader", "PV_bootloader"),
+            "bootloader_args": self.either("bootloader_args", "PV_bootloader_args"),
+        }
+
+    def image_keys(self) -> set[str]:
+        return {str(sxp.name_of(child)) for child in sxp.children(self.image)}
+
+    def cmdline(self) -> str:
+        """What the user gave comes last: some kernels rely on it."""
+        arguments = child_text(self.image, "args") or child_text(self.tree, "PV_args")
+        address, root = child_text(self.image, "ip"), child_text(self.image, "root")
+        if address and not re.search(r"ip=[^ ]+", arguments):
+            arguments = f"ip={address} {arguments}"
+        if root and "root=" not in arguments:
+            arguments = f"root={root} {arguments}"
+        return arguments
+
+    def events(self) -> dict[str, Any]:
+        modes: dict[str, Any] = {}
+        restart = RESTART.get(child_text(self.tree, "restart"))
+        for index, (key, event) in enumerate(_EVENTS):
+            found = self.either(key, _LONG_EVENTS[key]) or (restart[index] if restart else "")
+            found = ON_CRASH_NAMES.get(found, found)
+            if found and found not in set(ShutdownAction):
+                invalid(
+                    f"Invalid event handling mode: {event}",
+                    field=key,
+                    value=found,
+                    expected=", ".join(action.value for action in ShutdownAction),
+                )
+            if found:
+                modes[key] = ShutdownAction(found)
+        for key in ("on_xend_start", "on_xend_stop"):
+            found = child_text(self.tree, key) or HostAction.IGNORE.value
+            if found not in set(HostAction):
+                invalid(
+                    f"{key}: '{found}' is not an action",
+                    field=key,
+                    value=found,
+                    expected=", ".join(action.value for action in HostAction),
+                )
+            modes[key] = HostAction(found)
+        return modes
+
+    def platform(self, kind: DomainType) -> dict[str, Any]:
+        """Settings of the machine; the stored form has them twice, and the image wins."""
+        found: dict[str, Any] = {}
+        stored = pairs(sxp.child_value(self.tree, "platform"))
+        for name, value in stored.items():
+            self.put_platform(found, name, value)
+        localtime = sxp.child_value(self.tree, "localtime")
+        if localtime is not None:
+            self.put_platform(found, "localtime", localtime)
+        boot = child_text(self.tree, "HVM_boot")
+        if boot:
+            found["boot"] = boot
+        for name in PLATFORM_ORDER:
+            value = sxp.child_value(self.image, name)
+            if value is not None:
+                self.put_platform(found, name, value)
+        loader = self.other.pop("loader", "")
+        if loader:
+            found["loader"] = loader
+        if self.fresh:
+            for name, default in ALWAYS_DEFAULTS + (HVM_DEFAULTS if kind == "hvm" else ()):
+                found.setdefault(name, default)
+        return found
+
+    def put_platform(self, platform: dict[str, Any], name: str, value: sxp.Value) -> None:
+        """A number where one is meant; an empty text means that nothing was said."""
+        if value == "":
+            return
+        if name == "loader" and is_default_loader(text(value, name)):
+            return
+        if name == "device_model" and text(value, name) in ("qemu-dm", DEVICE_MODEL):
+            return
+        if isinstance(value, list) or name in PLATFORM_TEXTS or name not in PLATFORM_ORDER:
+            platform[name] = value
+            return
+        shown = text(value, name)
+        platform[name] = int(shown) if re.fullmatch(r"-?[0-9]{1,18}", shown) else shown
+
+    def keep(self) -> None:
+        """Everything that no field of the model is made for."""
+        for name, kind in KEPT.items():
+            value = sxp.child_value(self.tree, name)
+            if value is None and name in ("superpages", "memory_sharing"):
+                value = sxp.child_value(self.image, name)
+            if value not in (None, ""):
+                self.other[name] = typed(value, kind, name)
+        for name in ("superpages", "memory_sharing"):
+            value = sxp.child_value(self.image, name)
+            if value is not None:
+                self.other[name] = whole(value, name)
+        if self.other.get("memory_sharing") and self.domain_type() is not DomainType.HVM:
+            invalid(
+                "memory_sharing can only be enabled for HVM domains",
+                field="memory_sharing",
+                value=1,
+                expected="0",
+            )
+        for name in ("cpuid", "cpuid_check"):
+            leaves = read_cpuid(sxp.child_value(self.tree, name))
+            if leaves:
+                self.other[name] = leaves
+        notes = pairs(sxp.children(sxp.child(self.image, "notes") or []))
+        if notes:
+            self.other["notes"] = {name: _shown(value) for name, value in notes.items()}
+        backends = [
+            str(sxp.name_of(child[1]))
+            for child in sxp.children(self.tree, "backend")
+            if isinstance(child, list) and len(child) > 1
+        ]
+        if backends:
+            self.other["backend"] = backends
+        if self.params:
+            self.other["vcpus_params"] = {name: _shown(v) for name, v in self.params.items()}
+        for name in ("other_config", "tools_version"):
+            stored = pairs(sxp.child_value(self.tree, name))
+            if stored:
+                self.other[name] = {key: _shown(item) for key, item in stored.items()}
+        for name in tuple(self.other):
+            if KEPT.get(name) and self.other[name] in (0, False):
+                del self.other[name]
+
+    def devices(self) -> list[Device]:
+        found: list[Device] = []
+        for child in sxp.children(self.tree, "device"):
+            kids = sxp.children(child)
+            if not kids:
+                continue
+            for device in decode_device(kids[0], self.maker):
+                add_device(found, device)
+            if sxp.name_of(kids[0]) == "pci" and child_text(kids[0], "uuid"):
+                self.other["pci_uuid"] = child_text(kids[0], "uuid")
+        return mark_bootable(found)
+
+
+def _shown(value: sxp.Value) -> str:
+    """As the original's `str` had it."""
+    return value if isinstance(value, str) else sxp.show(value)
+
+
+def is_default_loader(name: str) -> bool:
+    return name in ("hvmloader", LOADER)
+
+
+def read_cpuid(value: sxp.Value) -> dict[str, dict[str, str]]:
+    """Leaves and registers from pairs, or from the dictionary's text that `xm create -n` prints.
+
+    Leaves become decimal and hexadecimal values 32 bits, as the original stored them.
+    """
+    if isinstance(value, str):
+        given = {
+            leaf: dict(_CPUID_REGISTER.findall(registers))
+            for leaf, registers in _CPUID_LEAF.findall(value)
+        }
+    else:
+        given = {
+            leaf: {name: text(bits, "cpuid") for name, bits in pairs(registers).items()}
+            for leaf, registers in pairs(value).items()
+        }
+    return {
+        ",".join([_decimal(part) for part in leaf.split(",")]): {
+            name: _bits(bits) for name, bits in registers.items()
+        }
+        for leaf, registers in given.items()
+    }
+
+
+def _decimal(leaf: str) -> str:
+    return str(_from_hexadecimal(leaf)) if leaf.startswith("0x") else leaf
+
+
+def _bits(value: str) -> str:
+    return f"{_from_hexadecimal(value) & 0xFFFFFFFF:032b}" if value.startswith("0x") else value
+
+
+def _from_hexadecimal(value: str) -> int:
+    try:
+        return int(value, 16)
+    except ValueError:
+        invalid(
+            f"cpuid: '{value}' is not hexadecimal",
+            field="cpuid",
+            value=value,
+            expected="0x…, or 32 characters",
+        )
+
+
+def build_config(fields: dict[str, Any], other: dict[str, Any]) -> DomainConfig:
+    return build_model(fields | {"other": other})
+
+
+def build_model(fields: dict[str, Any]) -> DomainConfig:
+    """The model's own checks, with the field's name in front."""
+    from pydantic import ValidationError
+
+    from xend.errors import ConfigError
+
+    try:
+        return DomainConfig(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        message = reason if field == "name" else f"Invalid Configuration: {field}: {reason}"
+        raise ConfigError(message, field=field, value=first.get("input"), expected=reason) from None
+
+
+def file_of(disk: Disk) -> str | None:
+    """The file or device behind a disk, by which two disks are the same."""
+    if not disk.scheme:
+        return None
+    if disk.scheme == "phy" and not disk.path.startswith("/"):
+        return f"/dev/{disk.path}"
+    return disk.path
+
+
+def add_device(found: list[Device], device: Device) -> None:
+    """Adds a device unless it repeats one; a CD in the same drive takes its place."""
+    if isinstance(device, Vif):
+        if any(isinstance(one, Vif) and one.mac == device.mac for one in found):
+            invalid(f'The mac "{device.mac}" is already defined', field="vif.mac", value=device.mac)
+    elif isinstance(device, Disk):
+        number = vdev_number(device.vdev)
+        for index, one in enumerate(found):
+            if not isinstance(one, Disk) or number is None:
+                continue
+            if device.uname and one.uname:
+                _check_same_file(device, one)
+            if vdev_number(one.vdev) == number:
+                if device.device_type != "cdrom":
+                    name = device.dev or device.vdev
+                    invalid(f'The device "{name}" is already defined', field="disk.dev", value=name)
+                found[index] = device.model_copy(update={"uuid": one.uuid})
+                return
+    found.append(device)
+
+
+def _check_same_file(device: Disk, other: Disk) -> None:
+    path = file_of(device)
+    if path == file_of(other):
+        invalid(f'The file "{path}" is already used', field="disk.uname", value=device.uname)
+    if device.uname == other.uname:
+        invalid(
+            f'The uname "{device.uname}" is already defined',
+            field="disk.uname",
+            value=device.uname,
+        )
+
+
+def mark_bootable(found: list[Device]) -> list[Device]:
+    """The first disk is the one to boot from, unless it says that it is not."""
+    for index, device in enumerate(found):
+        if isinstance(device, Disk):
+            if "bootable" not in device.model_fields_set:
+                found[index] = device.model_copy(update={"bootable": True})
+            break
+    return found
+
+
+_GROUPS: Final[tuple[tuple[str, type[Device]], ...]] = (
+    ("disks", Disk),
+    ("vifs", Vif),
+    ("vfbs", Vfb),
+    ("vkbds", Vkbd),
+    ("pcis", Pci),
+    ("ioports", IoPorts),
+    ("irqs", Irq),
+    ("other_devices", OtherDevice),
+)
+
+
+def sort_devices(found: list[Device]) -> dict[str, tuple[Device, ...]]:
+    """The devices by the model's fields."""
+    return {
+        name: tuple(device for device in found if type(device) is kind) for name, kind in _GROUPS
+    }
+
+
+__all__ = ["Decoder", "Maker", "build", "build_config", "decode_vm"]
