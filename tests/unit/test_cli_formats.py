@@ -299,10 +299,10 @@ def test_cpu_lists() -> None:
 class Alive:
     """Domains that end one poll after the other."""
 
-    def __init__(self, *polls: list[str]) -> None:
+    def __init__(self, *polls: list[Any]) -> None:
         self.polls = list(polls)
 
-    def __call__(self, *_: object) -> list[str]:
+    def __call__(self, *_: object) -> list[Any]:
         return self.polls.pop(0) if len(self.polls) > 1 else self.polls[0]
 
 
@@ -313,8 +313,12 @@ def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_sleep")
 def test_shutdown_waits_until_they_are_gone(xm: Run, daemon: FakeDaemon) -> None:
-    everything = ["Domain-0", "prospero", "ariel"]
-    daemon.methods["xend.domains"] = Alive(everything, everything, everything[:2], everything[:1])
+    prospero, ending = domain(7, "prospero"), domain(7, "prospero", "--ps--")
+    ariel = domain(8, "ariel")
+    daemon.methods["xend.domains"] = lambda _detail: ["Domain-0", "prospero", "ariel"]
+    daemon.methods["xend.domains_with_state"] = Alive(
+        [prospero, ariel], [ending, ariel], [ending], [domain(None, "prospero")]
+    )
     assert xm("shutdown", "-a", "-w") == (
         0,
         "Domain ariel terminated\nDomain prospero terminated\nAll domains terminated\n",
@@ -322,6 +326,22 @@ def test_shutdown_waits_until_they_are_gone(xm: Run, daemon: FakeDaemon) -> None
     )
     asked = [params for method, params in daemon.calls if method == "xend.domain.shutdown"]
     assert asked == [["prospero", "poweroff"], ["ariel", "poweroff"]]
+
+
+@pytest.mark.usefixtures("no_sleep")
+def test_shutdown_waits_for_no_domain_that_stays(
+    xm: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Preserved by its policy, or made by somebody who does not look after it."""
+    clock = iter(range(0, 1000, 4))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    kept = domain(7, "prospero", "---s--")
+    daemon.methods["xend.domains_with_state"] = lambda *_: [[*kept, ["on_poweroff", "preserve"]]]
+    assert xm("shutdown", "-w", "prospero")[0] == 0
+    polls = len(daemon.calls)
+    daemon.methods["xend.domains_with_state"] = lambda *_: [kept]
+    assert xm("shutdown", "-w", "prospero")[0] == 0
+    assert len(daemon.calls) == 2 * polls + 3
 
 
 @pytest.mark.usefixtures("no_sleep")

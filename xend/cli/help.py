@@ -48,6 +48,11 @@ def show_help(xm: Xm, typed: str) -> None:
     if command is None:
         short_help(xm)
         return
+    if command.name in ("create", "new"):
+        from xend.config.xmoptions import help_text
+
+        xm.out.write(help_text("create" if command.name == "create" else "new"))
+        return
     xm.print(f"Usage: xm {command.name} {command.usage}")
     xm.print()
     xm.print(command.summary)

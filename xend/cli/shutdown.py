@@ -6,7 +6,7 @@ import time
 
 from xend.cli.failures import CommandFailed, OptionError
 from xend.cli.getopts import GetoptError, getopt
-from xend.cli.records import child_value
+from xend.cli.records import child_value, fields, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _RECREATING_SECONDS = 30
 """How long a rebooting domain may be missing."""
+_TEARDOWN_SECONDS = 10
+"""How long a domain that has shut down may wait for its end."""
 
 _USAGE = "[options] [DOM]\n\nAsk domains to shut down.\n"
 _LONG = ("help", "all", "wait", "halt", "reboot")
@@ -76,10 +78,11 @@ def _single(xm: Xm, operands: list[str]) -> Any:
 
 
 def _wait_gone(xm: Xm, domains: list[Any]) -> None:
-    """Until each is out of the list of running ones, not only asked."""
+    """Until each is gone, not only asked."""
     pause = Poll(xm)
+    remains = Remains()
     while domains:
-        alive = xm.call("xend.domains", 0)
+        alive = remains.names(xm) if xm.server.is_ours else xm.call("xend.domains", 0)
         for name in [name for name in domains if name not in alive]:
             xm.print(f"Domain {name} terminated")
             domains.remove(name)
@@ -107,6 +110,32 @@ def _wait_reboot(xm: Xm, domains: list[Any], counts: dict[Any, Any]) -> None:
             domains.remove(name)
         pause.after(bool(domains))
     xm.print("All domains rebooted")
+
+
+class Remains:
+    """Domains that are still there, be it only to be torn down.
+
+    A domain whose policy is to preserve it has ended once it has shut down; so has one that nobody
+    tears down, because whoever made it does not look after it.
+    """
+
+    def __init__(self) -> None:
+        self._down_since: dict[str, float] = {}
+
+    def names(self, xm: Xm) -> set[str]:
+        now = time.monotonic()
+        found = set()
+        for record in xm.call("xend.domains_with_state", True, "all", 0):
+            known = fields(record)
+            name = text_of(known.get("name"))
+            if "domid" not in known:
+                continue
+            if known.get("state", "")[3:5] != "--":
+                since = self._down_since.setdefault(name, now)
+                if known.get("on_poweroff") == "preserve" or now - since > _TEARDOWN_SECONDS:
+                    continue
+            found.add(name)
+        return found
 
 
 class Poll:

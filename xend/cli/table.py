@@ -80,21 +80,6 @@ _DRYRUN: Option = ("-n", "--dryrun", "Print the resulting configuration as SXP a
 _PATH: Option = ("", "--path=PATH", "Folders to look for the file in, separated by colons.")
 _VNC_PASS = "Give the VNC password to the viewer through its stdin, with -autopass."
 
-_CREATE_OPTIONS: tuple[Option, ...] = (
-    _HELP,
-    _HELP_CONFIG,
-    _QUIET,
-    _PATH,
-    _DEFCONFIG,
-    _CONFIG,
-    _DRYRUN,
-    ("-x", "--xmldryrun", "The same as XML; Xen-API servers only."),
-    ("-s", "--skipdtd", "Do not check an XML configuration against its DTD."),
-    ("-p", "--paused", "Leave the new domain paused."),
-    ("-c", "--console_autoconnect", "Attach to the console from the boot loader on."),
-    ("", "--vncviewer", "Start a VNC viewer on the domain's display."),
-    ("", "--vncviewer-autopass", _VNC_PASS),
-)
 _POOL_OPTIONS: tuple[Option, ...] = (_HELP, _HELP_CONFIG, _PATH, _DEFCONFIG, _CONFIG, _DRYRUN)
 
 COMMANDS: tuple[Command, ...] = (
@@ -121,9 +106,7 @@ COMMANDS: tuple[Command, ...] = (
         "create",
         "<ConfigFile> [options] [vars]",
         "Start a new domain as <ConfigFile> describes it.",
-        "create.create",
-        None,
-        *_CREATE_OPTIONS,
+        "create.create",  # its options are in xend.config.xmoptions
         alone=True,
     ),
     Command(
@@ -131,8 +114,6 @@ COMMANDS: tuple[Command, ...] = (
         "<ConfigFile> [options] [vars]",
         "Register a domain to be managed, without starting it.",
         "create.new",
-        None,
-        *_CREATE_OPTIONS,
         alone=True,
     ),
     Command(
