@@ -17,7 +17,6 @@ BUILD_TOOLS = {
     "mke2fs": "e2fsprogs",
     "sfdisk": "fdisk",
     "ssh-keygen": "openssh-client",
-    "xz": "xz-utils",
     "pip": "python3-pip",
 }
 RUN_TOOLS = {

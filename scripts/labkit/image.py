@@ -10,6 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -237,6 +238,8 @@ def _assemble(
         subprocess.run([*as_root(), "rm", "-rf", str(handover)], check=False)
         shutil.rmtree(handover, ignore_errors=True)
     return {
+        # Two builds from equal inputs are not equal bytes; a snapshot fits only one.
+        "id": uuid.uuid4().hex,
         "xen": release.xen,
         "suite": release.suite,
         "kernel": version,

@@ -195,6 +195,7 @@ class Lab:
             what = "booting" if kept is None else "waking a snapshot of"
             with self.progress.step(f"{what} a host with Xen {wish.release.xen}"):
                 hosts.append(self._start(0, image, shape, ports, kept))
+                self._note_started(hosts)
                 self._wait(0, hosts[0], kept)
                 self._enter(0, hosts[0], kept)
             seconds = round(time.monotonic() - begun, 1)
@@ -205,6 +206,7 @@ class Lab:
                 with self.progress.step(f"adding {wish.hosts - 1} host(s)"):
                     for index in range(1, wish.hosts):
                         hosts.append(self._start(index, image, shape, ports, kept))
+                        self._note_started(hosts)
                     for index in range(1, wish.hosts):
                         self._wait(index, hosts[index], kept)
                         self._enter(index, hosts[index], kept)
@@ -295,18 +297,27 @@ class Lab:
         with self.cache.lock(f"lab-{self.name}", "another up or down is under way; waiting"):
             return self._end_remains()
 
+    @property
+    def _started_file(self) -> Path:
+        """Processes that were started, written before they are of any use to anybody."""
+        return self.folder / "started.json"
+
+    def _note_started(self, hosts: list[Running]) -> None:
+        """So that even a killed `up` leaves no QEMU that nobody knows of."""
+        self._started_file.write_text(json.dumps([asdict(host) for host in hosts]))
+
     def _end_remains(self) -> bool:
-        """End what an old state file tells of, also when only some hosts still run."""
+        """End whatever an earlier `up` has started, complete or not."""
         try:
-            state = State.from_json(self.state_file.read_text())
-        except (OSError, ValueError, TypeError, KeyError):
-            return False
-        was_alive = any(host.alive for host in state.hosts)
-        self._stop(list(state.hosts))
-        self.state_file.unlink(missing_ok=True)
-        for index in range(len(state.hosts)):
-            for disk in self.host(index).folder.glob("*.qcow2"):
-                disk.unlink()
+            hosts = [Running(**host) for host in json.loads(self._started_file.read_text())]
+        except (OSError, ValueError, TypeError):
+            hosts = []
+        was_alive = any(host.alive for host in hosts)
+        self._stop(hosts)
+        for file in (self.state_file, self._started_file):
+            file.unlink(missing_ok=True)
+        for disk in self.folder.glob("host*/*.qcow2"):
+            disk.unlink()
         return was_alive
 
     def _stop(self, hosts: list[Running]) -> None:

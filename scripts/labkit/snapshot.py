@@ -40,7 +40,7 @@ class Kept:
 def _folder(cache: Cache, image: Image, shape: Shape) -> Path:
     """Only an equal machine in an equal QEMU can load a state."""
     qemu = run(["qemu-system-x86_64", "--version"], what="asking QEMU for its version")
-    key = digest(RECIPE, asdict(shape), qemu.splitlines()[0])
+    key = digest(RECIPE, image.manifest["id"], asdict(shape), qemu.splitlines()[0])
     return cache.folder("snapshots") / f"{image.folder.name}-{key}"
 
 

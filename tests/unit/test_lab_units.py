@@ -120,6 +120,7 @@ class TestState:
         assert lab.state() is None
         gone = State("4.17", "/i", "tcg", "w", "cold", 1.0, (Running(2**22 + 1, "5", 3),))
         lab.state_file.write_text(gone.to_json())
+        (lab.folder / "started.json").write_text('[{"pid": 4194305, "started": "5", "port": 3}]')
         assert lab.state() is None
         assert lab.down() is False
         assert not lab.state_file.exists()
