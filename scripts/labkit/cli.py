@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -105,8 +104,6 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; every expected failure is a message, never a traceback."""
     words = parser().parse_args(argv)
-    # So that a terminated `up` cleans up after itself, as an interrupted one does.
-    signal.signal(signal.SIGTERM, _terminated)
     try:
         return VERBS[words.verb](words)
     except LabError as err:
@@ -120,10 +117,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{err.filename}: " if err.filename else ""
         print(f"lab: {where}{err.strerror or err}", file=sys.stderr)
         return FAILED
-
-
-def _terminated(number: int, _frame: object) -> None:
-    raise KeyboardInterrupt(number)
 
 
 def _lab(words: argparse.Namespace) -> Lab:
