@@ -15,10 +15,10 @@ from tests.faces.loopprobe import LoopProbe
 from xend.api.faces import Faces, FaceSpec
 from xend.api.facts import LinuxFacts
 from xend.api.sockets import Listeners, UnixAddress, make_directory
+from xend.config.domainsxp import decode_managed, encode_managed
 from xend.core.clock import SystemClock
 from xend.core.domains import DomainService
 from xend.core.views import ServiceSettings
-from xend.daemon.dialect import decode_config, encode_config
 from xend.sim.files import SimFiles
 from xend.sim.hypervisor import SimHypervisor
 from xend.sim.machine import SimMachine
@@ -88,7 +88,7 @@ async def simulated(folder: Path, stack: AsyncExitStack) -> tuple[DomainService,
     stack.push_async_callback(store.close)
     await hypervisor.start()
     stack.push_async_callback(hypervisor.close)
-    repository = FileRepository(folder / "domains", encode_config, decode_config)
+    repository = FileRepository(folder / "domains", encode_managed, decode_managed)
     stack.push_async_callback(repository.close)
     journal = SqliteJournal(folder / "xend.db", synchronous="OFF")
     await journal.start()

@@ -124,7 +124,7 @@ async def test_half_close_is_answered_first(host: Host) -> None:
 
 async def test_only_root_and_the_daemon_itself(host: Host) -> None:
     assert stat.S_IMODE(host.cli.stat().st_mode) == 0o600
-    server = CliSocket(host.service, None)  # type: ignore[arg-type]
+    server = CliSocket(host.service, None, None)  # type: ignore[arg-type]
     assert server.admits(Peer(1, 0, 0))
     assert server.admits(Peer(1, os.geteuid(), 0))
     assert not server.admits(Peer(1, 12345, 0))

@@ -23,6 +23,7 @@ from xend.api.peer import Peer, peer_of
 from xend.api.xmlrpc import faults
 from xend.api.xmlrpc.app import unknown
 from xend.api.xmlrpc.context import CallContext
+from xend.api.xmlrpc.domain_answer import DomainAnswers
 from xend.api.xmlrpc.methods import UnknownMethod, call
 from xend.core.domains import DomainService
 from xend.core.views import Caller
@@ -135,9 +136,10 @@ def _parsed(text: str) -> tuple[Any, str, list[Any]]:
 class CliSocket:
     """Serves the socket for root, and for the user that the daemon runs as."""
 
-    def __init__(self, service: DomainService, host: HostFacts) -> None:
+    def __init__(self, service: DomainService, host: HostFacts, answers: DomainAnswers) -> None:
         self._service = service
         self._host = host
+        self._answers = answers
         self._uids = frozenset({0, os.geteuid()})
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -165,7 +167,8 @@ class CliSocket:
         return peer.uid in self._uids
 
     def context(self, peer: Peer) -> CallContext:
-        return CallContext(self._service, self._host, Caller("cli", peer.uid, str(peer)))
+        caller = Caller("cli", peer.uid, str(peer))
+        return CallContext(self._service, self._host, self._answers, caller)
 
     def run(self, answer: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(answer)

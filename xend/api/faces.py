@@ -18,6 +18,7 @@ from xend.api.http import FaceServer
 from xend.api.rest.lazy import LazyApp
 from xend.api.sockets import Address, Listeners, TcpAddress
 from xend.api.xmlrpc.app import XmlRpcApp
+from xend.api.xmlrpc.domain_answer import DomainAnswers
 from xend.core.domains import DomainService
 from xend.errors import ConfigError, XendError
 
@@ -83,9 +84,10 @@ class Faces:
         self._listeners = listeners
         self._service = service
         self._facts = facts
+        self._answers = DomainAnswers()
         self._running: dict[FaceSpec, _Running] = {}
         self._apps: Mapping[str, App] = {
-            "xmlrpc": XmlRpcApp(service, facts),
+            "xmlrpc": XmlRpcApp(service, facts, self._answers),
             "rest": LazyApp(self._load_rest),
         }
 
@@ -118,7 +120,7 @@ class Faces:
         insecure = isinstance(spec.address, TcpAddress) and tls is None
         log.info("Opening %s%s", spec, ": without encryption or authentication" * insecure)
         if spec.kind == "cli":
-            cli = CliSocket(self._service, self._facts)
+            cli = CliSocket(self._service, self._facts, self._answers)
             await cli.serve(sockets)
             return cli
         server = FaceServer(self._apps[spec.kind], tls=tls)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+from xend.config.domainsxp import decode_managed, encode_managed
 from xend.core.clock import SystemClock
 from xend.core.domains import DomainService
-from xend.daemon.dialect import decode_config, encode_config
 from xend.daemon.options import Options
 from xend.daemon.settings import Settings
 from xend.store.hostfiles import LocalFiles
@@ -34,7 +34,7 @@ async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -
     stack.push_async_callback(store.close)
     await hypervisor.start()
     stack.push_async_callback(hypervisor.close)
-    repository = FileRepository(settings.domains_dir, encode_config, decode_config)
+    repository = FileRepository(settings.domains_dir, encode_managed, decode_managed)
     stack.push_async_callback(repository.close)
     journal = SqliteJournal(settings.database)
     stack.push_async_callback(journal.close)

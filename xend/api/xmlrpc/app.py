@@ -25,6 +25,7 @@ from xend.api.peer import Peer
 from xend.api.xmlrpc import faults
 from xend.api.xmlrpc.codec import dump_fault, dump_result, load_call, without_vcpu_avail
 from xend.api.xmlrpc.context import CallContext
+from xend.api.xmlrpc.domain_answer import DomainAnswers
 from xend.api.xmlrpc.methods import UnknownMethod, call
 from xend.core.domains import DomainService
 from xend.core.views import Caller
@@ -47,9 +48,10 @@ _DOMAIN_ANSWERS: Final = frozenset(
 
 
 class XmlRpcApp:
-    def __init__(self, service: DomainService, host: HostFacts) -> None:
+    def __init__(self, service: DomainService, host: HostFacts, answers: DomainAnswers) -> None:
         self._service = service
         self._host = host
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
@@ -66,7 +68,7 @@ class XmlRpcApp:
         await respond(send, 200, await self._answer(body, _caller(scope)), _XML)
 
     async def _answer(self, body: bytes, caller: Caller) -> bytes:
-        context = CallContext(self._service, self._host, caller)
+        context = CallContext(self._service, self._host, self._answers, caller)
         method = "?"
         try:
             method, params = load_call(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xend.api.facts import HostFacts
+from xend.api.xmlrpc.domain_answer import DomainAnswers
 from xend.core.domains import DomainService
 from xend.core.views import Caller
 
@@ -13,4 +14,5 @@ from xend.core.views import Caller
 class CallContext:
     service: DomainService
     host: HostFacts
+    answers: DomainAnswers
     caller: Caller

@@ -6,7 +6,6 @@ import logging
 from typing import Any, Final
 
 from xend.api.xmlrpc.context import CallContext
-from xend.api.xmlrpc.dialect import encode_domain
 from xend.config.deviceanswer import encode_device
 from xend.core.views import DomainView
 from xend.errors import DomainNotFound, InvalidArgument, XendError
@@ -32,7 +31,7 @@ async def domain(context: CallContext, dom: str | int, full: bool) -> list[Any]:
 
 async def answer(context: CallContext, view: DomainView, *, devices: bool) -> list[Any]:
     view = await context.service.with_config(view)
-    return encode_domain(view, devices=devices)
+    return context.answers.encode(view, devices=devices)
 
 
 async def domains(context: CallContext, detail: bool, full: bool) -> list[Any]:
