@@ -169,3 +169,17 @@ async def test_a_spare_is_warmed_beside_a_long_operation(monkeypatch: pytest.Mon
                 break
             await asyncio.sleep(0.01)
         assert len(made.pids) == 1, "one spare is enough when nothing waits"
+
+
+async def test_one_that_waits_for_a_person_holds_nobody_up() -> None:
+    async with pool(limit=1) as made:
+        menu = asyncio.create_task(
+            made.run({"op": "sleep", "seconds": 30}, ignore, waits=True), name="menu"
+        )
+        await asyncio.sleep(0.2)
+        other = await asyncio.wait_for(made.run({"op": "pid"}, ignore), 10)
+        assert other in made.pids
+        assert not menu.done()
+        menu.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await menu

@@ -266,7 +266,8 @@ class XenHypervisor:
         if ignored := marshal.ignored_settings(config):
             log.warning("%s: Xen has no such settings: %s", config.name, ", ".join(ignored))
         request = {"op": "create", "config": json.dumps(marshal.domain(config))}
-        return Domid(await self._pool.run(request, _sink(progress)))
+        waits = bool(config.bootloader)
+        return Domid(await self._pool.run(request, _sink(progress), waits=waits))
 
     async def destroy(self, domid: Domid) -> None:
         _not_dom0(domid, "destroy")

@@ -9,6 +9,7 @@ has vcpus: measured, more only make each other slower (xenstored is single-threa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -210,7 +211,7 @@ class Worker:
 
 
 class Pool:
-    """At most `limit` operations at once; the rest wait in order."""
+    """At most `limit` operations that keep a processor busy at once; the rest wait in order."""
 
     def __init__(self, limit: int, command: Sequence[str] | None = None) -> None:
         """`command`: what to run instead of the worker, for tests."""
@@ -237,9 +238,15 @@ class Pool:
             self._argv = [sys.executable, "-I", "-S", "-c", _BOOT, *here]
         self._warm_spare()
 
-    async def run(self, request: Mapping[str, Any], on_progress: OnProgress) -> Any:
-        """Raises what `Worker.serve` does."""
-        async with self._slots:
+    async def run(
+        self, request: Mapping[str, Any], on_progress: OnProgress, *, waits: bool = False
+    ) -> Any:
+        """Raises what `Worker.serve` does.
+
+        `waits`: the operation mostly waits for somebody else, perhaps for a person at a boot
+        loader's menu, so it takes none of the places that others queue for.
+        """
+        async with contextlib.nullcontext() if waits else self._slots:
             worker = await self._take()
             try:
                 return await worker.serve(request, on_progress)
