@@ -105,11 +105,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; every expected failure is a message, never a traceback."""
     words = parser().parse_args(argv)
     try:
-        return VERBS[words.verb](words)
+        status = VERBS[words.verb](words)
+        sys.stdout.flush()
+        return status
     except LabError as err:
         for line in err.lines():
             print(f"lab: {line}", file=sys.stderr)
         return FAILED
+    except BrokenPipeError:
+        # Who read our output has seen enough; Python's last flush shall not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("lab: interrupted", file=sys.stderr)
         return 130
