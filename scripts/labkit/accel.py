@@ -8,6 +8,7 @@ with it and remembers the outcome for this machine.
 from __future__ import annotations
 
 import contextlib
+import grp
 import json
 import os
 import platform
@@ -81,8 +82,19 @@ def _kvm_unusable() -> str:
     if not KVM.exists():
         return "this machine has no /dev/kvm"
     if not os.access(KVM, os.R_OK | os.W_OK):
-        return "you may not open /dev/kvm (join the group kvm)"
+        return f"you may not open /dev/kvm ({_way_to_kvm()})"
     return ""
+
+
+def _way_to_kvm() -> str:
+    """Which group opens it, if any does."""
+    info = KVM.stat()
+    if info.st_mode & 0o060 != 0o060:
+        return "only root may"
+    try:
+        return f"join the group {grp.getgrgid(info.st_gid).gr_name}"
+    except KeyError:
+        return f"join the group {info.st_gid}"
 
 
 def _memory_file(cache: Cache) -> Path:

@@ -188,6 +188,8 @@ class Lab:
         kept: snapshot.Kept | None,
     ) -> State:
         how = "cold" if kept is None else "snapshot"
+        for stale in self.folder.glob("host*"):
+            shutil.rmtree(stale)
         ports = [free_port() for _ in range(1, wish.hosts)]
         hosts: list[Running] = []
         begun = time.monotonic()
