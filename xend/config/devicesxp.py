@@ -143,7 +143,7 @@ def _decode_disk(tree: list[sxp.Value], maker: Maker) -> list[Device]:
     if kind != "vbd":
         _check_tap_type(kind, uname)
     scheme, path = split_uname(uname)
-    dev = _take(fields, "dev")
+    dev = _take(fields, "dev").strip()
     vdev, _, suffix = dev.removeprefix("ioemu:").partition(":")
     vdev = vdev.removeprefix("/dev/")
     device_type: Literal["disk", "cdrom"] = "cdrom" if suffix == "cdrom" else "disk"
@@ -155,7 +155,7 @@ def _decode_disk(tree: list[sxp.Value], maker: Maker) -> list[Device]:
         "vdev": vdev,
         "dev": dev if dev != plain else "",
         "device_type": device_type,
-        "access": _access(_take(fields, "mode")),
+        "access": _access(_take(fields, "mode").strip()),
         "backend": _take(fields, "backend"),
         "protocol": _take(fields, "protocol"),
         "uuid": _uuid(fields, maker),
@@ -195,7 +195,7 @@ def _access(mode: str) -> Literal["r", "w", "w!", "r!"]:
             f"mode: '{mode}' is not the mode of a disk",
             field="disk.mode",
             value=mode,
-            expected="r, w, w! or r!",
+            expected="r, w, w! or r! (a disk is UNAME,DEV,MODE)",
         )
     return known[mode]
 
@@ -210,7 +210,10 @@ def _decode_vif(tree: list[sxp.Value], maker: Maker) -> list[Device]:
 
 
 def _decode_vfb(tree: list[sxp.Value], maker: Maker) -> list[Device]:
-    """`vnc` and `sdl` stay as they were given; the old `(type vnc)` becomes `(vnc 1)`."""
+    """The old `(type vnc)` is `(vnc 1)`, and so is nothing: some clients insist on one.
+
+    What the type alone does not say (both, or neither wanted) stays as it was given.
+    """
     fields = _fields(tree)
     if fields.get("type") in ("vnc", "sdl"):
         fields[_take(fields, "type")] = "1"
@@ -223,9 +226,23 @@ def _decode_vfb(tree: list[sxp.Value], maker: Maker) -> list[Device]:
             given[name] = whole(fields.pop(name), f"vfb.{name}")
     if flag(fields.get("sdl")) and not flag(fields.get("vnc")):
         given["type"] = "sdl"
+    shown = {name: text(fields[name], name) for name in ("vnc", "sdl") if name in fields}
+    if shown == {str(given.get("type", "vnc")): "1"}:
+        fields = {name: value for name, value in fields.items() if name not in shown}
     given["backend"] = _take(fields, "backend")
     given["uuid"] = _uuid(fields, maker)
     return [build(Vfb, "vfb", **given, other=_rest(fields))]
+
+
+def character_devices(vfb: Vfb, maker: Maker) -> list[Device]:
+    """A stub domain's serial port and monitor each come as a console, after one of its own."""
+    count = len({"serial", "monitor"} & vfb.other.keys())
+    return [
+        _decode_other(
+            ["console", ["protocol", "vt100"], ["location", str(place)]], "console", maker
+        )
+        for place in range(count + 1 if count else 0)
+    ]
 
 
 def _decode_vkbd(tree: list[sxp.Value], maker: Maker) -> list[Device]:

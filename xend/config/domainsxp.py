@@ -6,6 +6,7 @@ The order of the children is the original's: clients that read line by line rely
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,16 +20,15 @@ from xend.config.sxpkeys import (
     KEPT_DEFAULTS,
     LOADER,
     LONG_ORDER,
-    ON_CRASH_NAMES,
     PLATFORM_ORDER,
 )
-from xend.config.vmsxp import Decoder
+from xend.config.sxpvalues import invalid
+from xend.config.vmsxp import Decoder, build_model
 from xend.model.devices import Device, Disk, OtherDevice
 from xend.model.domain import DomainConfig, DomainType
 
 _MIB: Final = 1 << 20
-_API_CRASH: Final = {hyphen: name for name, hyphen in ON_CRASH_NAMES.items()}
-_CONFIG_WIDTH: Final = 78
+_BEYOND: Final = "xend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +76,53 @@ def encode_managed(config: DomainConfig) -> str:
     tree += [[name, long[name]] for name in LONG_ORDER if name in long]
     tree += _common(config, Observed(), vcpu_avail=True)
     tree += _devices(config, running=False)
-    return sxp.pretty(tree + _tail(config), _CONFIG_WIDTH)
+    tree += _tail(config)
+    return sxp.pretty(tree + _beyond(config, tree), sxp.CONFIG_WIDTH)
 
 
 def decode_managed(text: str, maker: Maker | None = None) -> DomainConfig:
     """config.sxp of this xend or of the original.  Raises ConfigError."""
-    return Decoder(sxp.parse_one(text), maker or Maker(), fresh=False).config()
+    tree = sxp.parse_one(text)
+    config = Decoder(tree, maker or Maker(), fresh=False).config()
+    beyond = {
+        str(child[0]): str(child[1])
+        for child in sxp.children(sxp.child(tree, _BEYOND) or [])
+        if isinstance(child, list) and len(child) == 2
+    }
+    return _with_beyond(config, beyond) if beyond else config
+
+
+def _beyond(config: DomainConfig, tree: list[sxp.Value]) -> list[sxp.Value]:
+    """The fields that the original's dialect cannot hold, each as JSON: `(xend (disks '[…]'))`.
+
+    Found by reading the rest again, so that nothing can be forgotten.  An old xend ignores them.
+    """
+    text = sxp.parse_one(sxp.show(tree))
+    again = Decoder(text, Maker(), fresh=False).config()
+    lost = [
+        name for name in DomainConfig.model_fields if getattr(again, name) != getattr(config, name)
+    ]
+    if not lost:
+        return []
+    values = config.model_dump(mode="json", include=set(lost))
+    values |= config.model_dump(mode="json", include=set(lost), exclude_unset=True)
+    beyond: list[sxp.Value] = [[name, json.dumps(values[name])] for name in lost]
+    return [[_BEYOND, *beyond]]
+
+
+def _with_beyond(config: DomainConfig, beyond: dict[str, str]) -> DomainConfig:
+    known = {name: text for name, text in beyond.items() if name in DomainConfig.model_fields}
+    try:
+        values = {name: json.loads(text) for name, text in known.items()}
+    except ValueError as error:
+        invalid(f"{_BEYOND}: {error}", field=_BEYOND, expected="JSON, as xend wrote it")
+    needed = {"name": config.name, "uuid": config.uuid, "memory": config.memory}
+    found = build_model(needed | {"maxmem": config.maxmem} | values)
+    return config.model_copy(update={name: getattr(found, name) for name in values})
 
 
 def _common(config: DomainConfig, seen: Observed, *, vcpu_avail: bool) -> list[sxp.Value]:
-    cpus: list[sxp.Value] = [list(one) for one in config.affinity] or [[]] * config.vcpus
+    cpus: list[sxp.Value] = _cpus(config)
     tree: list[sxp.Value] = [
         ["pool_name", config.pool],
         ["bootloader", config.bootloader],
@@ -126,6 +163,12 @@ def _common(config: DomainConfig, seen: Observed, *, vcpu_avail: bool) -> list[s
     return tree
 
 
+def _cpus(config: DomainConfig) -> list[sxp.Value]:
+    """The CPUs of each VCPU; an empty list for any."""
+    affinity = config.affinity or ((),) * config.vcpus
+    return [[*one] for one in affinity]
+
+
 def _or(seen: int | None, configured: int) -> int:
     return configured if seen is None else seen
 
@@ -145,8 +188,6 @@ def _image(config: DomainConfig) -> list[sxp.Value]:
     if config.cmdline:
         tree.append(["args", config.cmdline])
     tree.append(["superpages", config.other.get("superpages", 0)])
-    if config.other.get("memory_sharing"):
-        tree.append(["memory_sharing", config.other["memory_sharing"]])
     shown = _platform(config)
     tree += [[name, shown[name]] for name in PLATFORM_ORDER if name in shown]
     notes = config.other.get("notes")
@@ -160,6 +201,7 @@ def _platform(config: DomainConfig) -> dict[str, Any]:
     shown = dict(config.platform)
     if config.type is DomainType.HVM:
         shown.setdefault("loader", LOADER)
+    if config.type is DomainType.HVM or config.vfbs:
         shown.setdefault("device_model", DEVICE_MODEL)
     return shown
 
@@ -213,6 +255,7 @@ def _long(config: DomainConfig) -> dict[str, sxp.Value]:
     1; what counts is vcpu_avail."""
     hvm = config.type is DomainType.HVM
     boot = config.platform.get("boot")
+    image_type = {name: config.other[name] for name in ("image_type",) if name in config.other}
     params = {"cap": config.cpu_cap, "weight": config.cpu_weight}
     params |= config.other.get("vcpus_params", {})
     long: dict[str, sxp.Value] = {
@@ -224,13 +267,13 @@ def _long(config: DomainConfig) -> dict[str, sxp.Value]:
         "PV_bootloader": config.bootloader,
         "pool_name": config.pool,
         "memory_static_max": config.max_memory // 1024 * _MIB,
-        "cpus": [list(one) for one in config.affinity] or [[]] * config.vcpus,
+        "cpus": _cpus(config),
         "actions_after_shutdown": config.on_poweroff.value,
         "memory_dynamic_max": config.memory // 1024 * _MIB,
         "PV_bootloader_args": config.bootloader_args,
         "memory_dynamic_min": config.memory // 1024 * _MIB,
         "VCPUs_live": 1,
-        "actions_after_crash": _API_CRASH.get(config.on_crash.value, config.on_crash.value),
+        "actions_after_crash": config.on_crash.value,
         "uuid": str(config.uuid),
         "PV_ramdisk": config.ramdisk,
         "other_config": _pairs(config.other.get("other_config", {})),
@@ -239,7 +282,7 @@ def _long(config: DomainConfig) -> dict[str, sxp.Value]:
         "actions_after_reboot": config.on_reboot.value,
         "VCPUs_at_startup": 1,
         "HVM_boot_params": [["order", boot]] if hvm and boot else [],
-        "platform": _pairs(_platform(config)),
+        "platform": _pairs(_platform(config) | image_type),
         "VCPUs_max": config.vcpus,
         "Description": config.description,
     }

@@ -13,12 +13,13 @@ from uuid import UUID
 
 from xend.config import sxp
 from xend.config.cpulists import parse_affinity
-from xend.config.devicesxp import Maker, build, decode_device
+from xend.config.devicesxp import Maker, build, character_devices, decode_device
 from xend.config.sxpkeys import (
     ALWAYS_DEFAULTS,
     DEVICE_MODEL,
     HVM_DEFAULTS,
     KEPT,
+    KEPT_DEFAULTS,
     LOADER,
     ON_CRASH_NAMES,
     PLATFORM_ORDER,
@@ -47,6 +48,8 @@ _LONG_EVENTS: Final = {
     "on_reboot": "actions_after_reboot",
     "on_crash": "actions_after_crash",
 }
+_TOOLS: Final = DEVICE_MODEL.rpartition("/")[0]
+_SCREEN_KEYS: Final = ("vncpasswd", "vncunused", "vncdisplay", "vnclisten", "keymap")
 _CPUID_LEAF: Final = re.compile(r"'([^']+)': \{([^}]*)\}")
 _CPUID_REGISTER: Final = re.compile(r"'(\w+)': '([^']*)'")
 
@@ -92,7 +95,9 @@ class Decoder:
             "features": child_text(self.tree, "features"),
             **sort_devices(self.devices()),
         }
-        fields["platform"] = self.platform(kind)
+        platform = fields["platform"] = self.platform(kind)
+        if kind is DomainType.HVM and not fields["vfbs"]:
+            fields["vfbs"] = self.emulated_screen(platform)
         self.keep()
         return build_config(fields, self.other)
 
@@ -182,8 +187,8 @@ class Decoder:
     def boot(self, kind: DomainType) -> dict[str, str]:
         """Kernel, arguments and boot loader; firmware of this host's own is nobody's setting."""
         kernel = child_text(self.image, "kernel") or child_text(self.tree, "PV_kernel")
-        if kind is DomainType.HVM:
-            if "loader" not in self.image_keys() and kernel and not is_default_loader(kernel):
+        if kind is DomainType.HVM and not child_text(self.image, "loader"):
+            if kernel and not is_default_loader(kernel):
                 self.other["loader"] = kernel
             kernel = ""
         return {
@@ -193,9 +198,6 @@ class Decoder:
             "bootloader": self.either("bootloader", "PV_bootloader"),
             "bootloader_args": self.either("bootloader_args", "PV_bootloader_args"),
         }
-
-    def image_keys(self) -> set[str]:
-        return {str(sxp.name_of(child)) for child in sxp.children(self.image)}
 
     def cmdline(self) -> str:
         """What the user gave comes last: some kernels rely on it."""
@@ -238,6 +240,9 @@ class Decoder:
         """Settings of the machine; the stored form has them twice, and the image wins."""
         found: dict[str, Any] = {}
         stored = pairs(sxp.child_value(self.tree, "platform"))
+        image_type = stored.pop("image_type", None)
+        if image_type is not None:
+            self.other["image_type"] = text(image_type, "image_type")
         for name, value in stored.items():
             self.put_platform(found, name, value)
         localtime = sxp.child_value(self.tree, "localtime")
@@ -258,14 +263,24 @@ class Decoder:
                 found.setdefault(name, default)
         return found
 
+    def emulated_screen(self, platform: dict[str, Any]) -> tuple[Device, ...]:
+        """`vnc=1` of a fully virtualised domain as the frame buffer that clients look for."""
+        if platform.get("vnc") in (None, 0, "", "0"):
+            return ()
+        shared = [[name, platform[name]] for name in _SCREEN_KEYS if name in platform]
+        return tuple(decode_device(["vfb", ["vnc", "1"], *shared], self.maker))
+
     def put_platform(self, platform: dict[str, Any], name: str, value: sxp.Value) -> None:
         """A number where one is meant; an empty text means that nothing was said."""
         if value == "":
             return
         if name == "loader" and is_default_loader(text(value, name)):
             return
-        if name == "device_model" and text(value, name) in ("qemu-dm", DEVICE_MODEL):
-            return
+        if name == "device_model":
+            value = text(value, name)
+            value = value if "/" in value else f"{_TOOLS}/{value}"
+            if value == DEVICE_MODEL:
+                return
         if isinstance(value, list) or name in PLATFORM_TEXTS or name not in PLATFORM_ORDER:
             platform[name] = value
             return
@@ -311,8 +326,8 @@ class Decoder:
             stored = pairs(sxp.child_value(self.tree, name))
             if stored:
                 self.other[name] = {key: _shown(item) for key, item in stored.items()}
-        for name in tuple(self.other):
-            if KEPT.get(name) and self.other[name] in (0, False):
+        for name, default in KEPT_DEFAULTS.items():
+            if self.other.get(name) == default:
                 del self.other[name]
 
     def devices(self) -> list[Device]:
@@ -323,8 +338,11 @@ class Decoder:
                 continue
             for device in decode_device(kids[0], self.maker):
                 add_device(found, device)
-            if sxp.name_of(kids[0]) == "pci" and child_text(kids[0], "uuid"):
-                self.other["pci_uuid"] = child_text(kids[0], "uuid")
+                if self.fresh and isinstance(device, Vfb):
+                    found += character_devices(device, self.maker)
+            if sxp.name_of(kids[0]) == "pci":
+                uuid = child_text(kids[0], "uuid") or str(self.maker.new_uuid())
+                self.other["pci_uuid"] = uuid
         return mark_bootable(found)
 
 
