@@ -29,7 +29,7 @@ disk = [ "tap:aio:/var/lib/xen/images/prospero.img,xvda,w" ]
 vif = [ "mac=00:16:3e:63:b7:a0,bridge=xenbr0" ]
 """
 CONFIG_PATH = Path("/etc/xen/prospero")
-GUEST_PROMPT = r"prospero:[^\n]*# $"
+GUEST_PROMPT = r"\[root@prospero [^\n\]]*\]# "
 GUEST_ADDRESS = "10.77.0.2"
 HOST_ADDRESS = "10.77.0.1"
 ESCAPE = "\x1d"  # CTRL-]
@@ -216,7 +216,7 @@ class QuickStart:
         terminal.child.sendline(line)
         seen = terminal.wait_for(GUEST_PROMPT)
         output = seen.partition("\n")[2].rpartition("\n")[0]
-        terminal.show("prospero:~# " + line + "\n" + output)
+        terminal.show("[root@prospero ~]# " + line + "\n" + output)
         return output
 
     def _attach_to_login(self, command: str) -> None:
@@ -226,7 +226,7 @@ class QuickStart:
         while True:
             terminal.type("\r")
             try:
-                terminal.wait_for("prospero login: $", timeout=10)
+                terminal.wait_for("prospero login: ", timeout=10)
             except Unexpected:
                 if time.monotonic() > deadline:
                     raise
@@ -238,11 +238,9 @@ class QuickStart:
         terminal = self.terminal
         terminal.show(PROMPT + "xm console prospero")
         terminal.child.sendline("xm console prospero")
-        time.sleep(0.5)
+        time.sleep(1)  # what is typed before xenconsole has the terminal raw is lost
         terminal.type("\r")
         terminal.wait_for(GUEST_PROMPT, timeout=60)
-        time.sleep(0.5)
-        terminal.child.expect([GUEST_PROMPT, r"\Z"], timeout=5)
         output = self._in_guest(line)
         self.leave_console()
         return output

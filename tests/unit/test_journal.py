@@ -30,7 +30,16 @@ async def journal(tmp_path: Path) -> AsyncIterator[SqliteJournal]:
 def owned(domid: int = 3) -> OwnedDomain:
     config = guest(disks=(disk(),), vifs=(vif("00:16:3e:00:00:01"),))
     return OwnedDomain(
-        str(config.uuid), Domid(domid), config, 123.5, 2, True, True, preserved=False, handle="h", quick=1
+        str(config.uuid),
+        Domid(domid),
+        config,
+        123.5,
+        2,
+        True,
+        True,
+        preserved=False,
+        handle="h",
+        quick=1,
     )
 
 
