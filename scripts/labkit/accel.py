@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
@@ -147,6 +148,9 @@ def _boot_fails(image: Image, shape: Shape) -> str:
         try:
             return _watch_boot(pid, host)
         finally:
+            # A QEMU that KVM has let down does not answer a polite request.
+            if started_at(pid) == begun:
+                os.kill(pid, signal.SIGKILL)
             stop(pid, begun, host)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
