@@ -49,7 +49,8 @@ UNWANTED_SUFFIXES = {".pyc", ".pyo", ".so", ".swp", ".o", ".egg-info"}
 
 BUILD_FFI = CHECKOUT / "xend/libxl/build_ffi.py"
 DECLARATIONS = CHECKOUT / "xend/libxl/decl"
-LAUNCHER = CHECKOUT / "scripts/launcher/xm.c"
+LAUNCHER = CHECKOUT / "scripts/launcher"
+LAUNCHER_SOURCES = ("xm.c", "bare.c")
 INIT_SCRIPT = CHECKOUT / "scripts/init.d/xend"
 CONFIGURATION = CHECKOUT / "etc/xen"
 PROGRAMS = DATA / "dom0/programs"
@@ -139,13 +140,14 @@ def program_items(cache: Cache, root: Path, progress: Progress) -> Items:
         "usr/lib/xend/bin/xl": Item(b"", link="/usr/sbin/xm"),
         "usr/lib/python3/dist-packages/xend.pth": Item((PROGRAMS / "xend.pth").read_bytes()),
     }
-    if LAUNCHER.exists():
+    if (LAUNCHER / "xm.c").exists():
         built = compile_in_root(
             cache,
             root,
             "launcher",
-            {"xm.c": LAUNCHER.read_bytes()},
-            "gcc -O2 -static -s -o ../out/xm xm.c",
+            {name: (LAUNCHER / name).read_bytes() for name in LAUNCHER_SOURCES},
+            "gcc -O2 -static -nostdlib -ffreestanding -fno-stack-protector -s -o ../out/xm "
+            + " ".join(LAUNCHER_SOURCES),
             progress,
         )
         items["usr/sbin/xm"] = Item(built["xm"], 0o755)

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,13 @@ def _loop_never_blocked() -> None:
 def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("launcher") / "xm"
     build_launcher(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def libc_launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("launcher") / "xm"
+    build_launcher(path, with_libc=True)
     return path
 
 
@@ -86,10 +94,12 @@ def warm_xm(warm: WarmSide, run_dir: Path, tmp_path: Path) -> Commands:
     return Commands([str(warm.launcher)], environment(run_dir, tmp_path), tmp_path)
 
 
-@pytest.fixture(params=["warm", "plain"])
+@pytest.fixture(params=["warm", "warm-libc", "plain"])
 def xm(request: pytest.FixtureRequest, run_dir: Path, tmp_path: Path) -> Commands:
-    if request.param == "warm":
+    if request.param != "plain":
         commands: Commands = request.getfixturevalue("warm_xm")
+        if request.param == "warm-libc":
+            commands.argv = [str(request.getfixturevalue("libc_launcher"))]
         return commands
     request.getfixturevalue("daemon")
     return Commands(plain_argv(), environment(run_dir, tmp_path), tmp_path)
@@ -290,6 +300,30 @@ def test_falls_back_when_nothing_listens(
     assert xm.run("domid", "web").stdout == "1\n"
     (run_dir / "warm.sock").touch()
     assert xm.run("domid", "web").stdout == "1\n"
+
+
+def test_a_look_that_takes_long_is_shown_once(warm_xm: Commands, daemon: FakeDaemon) -> None:
+    """The launcher looks for itself then; the worker's answer comes too late for anybody."""
+    slow = iter([threading.Event(), threading.Event()])
+
+    def wait(*_: object) -> list[Any]:
+        next(slow).wait(3)
+        return domain(1, "web")
+
+    daemon.methods["xend.domain"] = wait
+    assert warm_xm.run("domid", "web").stdout == "1\n"
+    assert len(daemon.calls) == 2
+
+
+def test_much_output_into_a_slow_pipe(xm: Commands, daemon: FakeDaemon) -> None:
+    """A launcher that hears nothing for long must not print it all again."""
+    text = "".join(f"line {number}\n" for number in range(40_000))
+    daemon.methods["xend.node.log"] = lambda: text
+    process = xm.start("log")
+    assert process.stdout is not None
+    time.sleep(2.5)
+    out, err = process.communicate(timeout=10)
+    assert (out, err) == (text + "\n", "")
 
 
 @pytest.mark.parametrize("closes", [True, False])

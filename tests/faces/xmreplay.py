@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import re
 import socket
 import subprocess
@@ -320,13 +321,21 @@ def replay(mode: str, folder: Path) -> dict[str, list[str]]:
     return results
 
 
-def build_launcher(path: Path, python: str = sys.executable) -> None:
+def build_launcher(
+    path: Path,
+    python: str = sys.executable,
+    with_libc: bool = platform.machine() != "x86_64",
+) -> None:
     """One whose plain command line is this checkout's."""
     start = f"import sys; sys.path.append('{CHECKOUT}')"
     start += "; from xend.cli.main import main_of_launcher; main_of_launcher()"
-    compiler = ["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-static"]
+    compiler = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-static"]
+    sources = [CHECKOUT / "scripts/launcher/xm.c"]
+    if not with_libc:
+        compiler += ["-nostdlib", "-ffreestanding", "-fno-stack-protector"]
+        sources.append(CHECKOUT / "scripts/launcher/bare.c")
     compiler += [f'-DXM_PYTHON="{python}"', f'-DXM_START="{start}"']
-    subprocess.run([*compiler, "-o", path, CHECKOUT / "scripts/launcher/xm.c"], check=True)
+    subprocess.run([*compiler, "-o", path, *sources], check=True)
 
 
 def start_warm(folder: Path) -> subprocess.Popen[bytes]:

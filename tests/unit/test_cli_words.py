@@ -105,7 +105,7 @@ def test_help_of_every_command(xm: Run, command: Command) -> None:
     if command.summary is None:
         assert out.startswith("Usage: xm <subcommand> [args]\n")
     else:
-        assert out.startswith(f"Usage: xm {command.name} {command.usage}\n\n")
+        assert out.startswith(f"Usage: xm {command.name} {command.usage}\n\n{command.summary}\n")
     for short, long, _ in command.options:
         keys = ", ".join(key for key in (short, long) if key)
         assert f"\n  {keys:<30s} " in out

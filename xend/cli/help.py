@@ -7,6 +7,7 @@ from xend.cli.table import BY_NAME, COMMANDS, COMMON, Command
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from xend.cli.app import Xm
+    from xend.config.commandline import CommandLine
 
 _HEAD = "Usage: xm <subcommand> [args]\n\nControl the domains of this host and the host itself.\n"
 _FOOT = (
@@ -48,18 +49,29 @@ def show_help(xm: Xm, typed: str) -> None:
     if command is None:
         short_help(xm)
         return
-    if command.name in ("create", "new"):
-        from xend.config.xmoptions import help_text
-
-        xm.out.write(help_text("create" if command.name == "create" else "new"))
-        return
     xm.print(f"Usage: xm {command.name} {command.usage}")
     xm.print()
     xm.print(command.summary)
+    if command.doer in _CONFIGURED:
+        xm.print(_command_line(command).switches_help())
     for option in command.options:
         _show_option(xm, *option)
     if command.options:
         xm.print()
+
+
+_CONFIGURED = ("create.create", "create.new", "cpupool.create", "cpupool.new")
+"""Their command lines set the variables of a configuration file."""
+
+
+def _command_line(command: Command) -> CommandLine:
+    if command.doer.startswith("cpupool."):
+        from xend.cli.poolconfig import COMMAND_LINE as POOL
+
+        return POOL
+    from xend.config.xmoptions import COMMAND_LINE
+
+    return COMMAND_LINE
 
 
 def _show_option(xm: Xm, short: str, long: str, text: str) -> None:

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Stream:
     """A file-like object (`write`, `flush`, `isatty`) for text."""
@@ -16,9 +20,11 @@ class Stream:
     encoding = "utf-8"
     errors = "surrogateescape"
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, gate: Callable[[int, int], None] | None = None) -> None:
         self.fd = fd
         self._pending: list[str] = []
+        self._gate = gate
+        """Asked before each write, with the descriptor and the number of bytes."""
 
     def write(self, text: str) -> int:
         """Gather; nothing is written yet."""
@@ -35,6 +41,8 @@ class Stream:
 
     def write_bytes(self, data: bytes) -> None:
         """All of the data at once, past what is pending."""
+        if self._gate is not None:
+            self._gate(self.fd, len(data))
         done = os.write(self.fd, data)
         while done < len(data):
             done += os.write(self.fd, data[done:])
@@ -49,8 +57,10 @@ class Stream:
 class ErrorStream(Stream):
     """Standard error: written at once, after what is pending on standard output."""
 
-    def __init__(self, fd: int, out: Stream) -> None:
-        super().__init__(fd)
+    def __init__(
+        self, fd: int, out: Stream, gate: Callable[[int, int], None] | None = None
+    ) -> None:
+        super().__init__(fd, gate)
         self._out = out
 
     def write(self, text: str) -> int:

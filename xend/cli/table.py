@@ -26,6 +26,7 @@ class Command:
         "name",
         "options",
         "plain",
+        "reads",
         "summary",
         "usage",
     )
@@ -39,6 +40,7 @@ class Command:
         counts: Counts = None,
         *options: Option,
         listed: bool = True,
+        reads: bool = False,
         alone: bool = False,
         plain: bool = False,
     ) -> None:
@@ -50,8 +52,11 @@ class Command:
         self.counts = counts
         """Fewest and most words; None: the command checks for itself."""
         self.options = options
+        """For the help; those of create and its like are in tables of their own."""
         self.listed = listed
         """Appears in `xm help`."""
+        self.reads = reads
+        """Only looks: that it runs a second time does no harm."""
         self.alone = alone
         """Needs the caller's folder or environment, or leaves traces: a warm process that has run
         it runs nothing after it."""
@@ -67,20 +72,7 @@ class Command:
 _PAUSED: Option = ("-p", "--paused", "Leave the domain paused")
 _ALL_TMEM: Option = ("-a", "--all", "All domains")
 _HELP: Option = ("-h", "--help", "Show this text.")
-_HELP_CONFIG: Option = ("", "--help_config", "List the variables that a configuration may set.")
-_QUIET: Option = ("-q", "--quiet", "Say nothing but errors.")
-_DEFCONFIG: Option = (
-    "-f=FILE",
-    "--defconfig=FILE",
-    "The configuration file, in Python syntax. Options and VAR=VAL given on the command line win"
-    " over what the file sets.",
-)
-_CONFIG: Option = ("-F=FILE", "--config=FILE", "A configuration in SXP form, used as it is.")
-_DRYRUN: Option = ("-n", "--dryrun", "Print the resulting configuration as SXP and stop.")
-_PATH: Option = ("", "--path=PATH", "Folders to look for the file in, separated by colons.")
 _VNC_PASS = "Give the VNC password to the viewer through its stdin, with -autopass."
-
-_POOL_OPTIONS: tuple[Option, ...] = (_HELP, _HELP_CONFIG, _PATH, _DEFCONFIG, _CONFIG, _DRYRUN)
 
 COMMANDS: tuple[Command, ...] = (
     # domains
@@ -106,7 +98,7 @@ COMMANDS: tuple[Command, ...] = (
         "create",
         "<ConfigFile> [options] [vars]",
         "Start a new domain as <ConfigFile> describes it.",
-        "create.create",  # its options are in xend.config.xmoptions
+        "create.create",
         alone=True,
     ),
     Command(
@@ -124,8 +116,12 @@ COMMANDS: tuple[Command, ...] = (
         (1, 1),
     ),
     Command("destroy", "<Domain>", "End a domain at once.", "domains.destroy", (1, 1)),
-    Command("domid", "<DomainName>", "Print the id of a domain.", "listing.domid", (1, 1)),
-    Command("domname", "<DomId>", "Print the name of a domain.", "listing.domname", (1, 1)),
+    Command(
+        "domid", "<DomainName>", "Print the id of a domain.", "listing.domid", (1, 1), reads=True
+    ),
+    Command(
+        "domname", "<DomId>", "Print the name of a domain.", "listing.domname", (1, 1), reads=True
+    ),
     Command(
         "dump-core",
         "[-L|--live] [-C|--crash] [-R|--reset] <Domain> [Filename]",
@@ -147,6 +143,7 @@ COMMANDS: tuple[Command, ...] = (
         ("", "--label", "Show security labels too"),
         ("", "--state=<state>", "Only those in this state"),
         ("", "--pool=<pool>", "Only those in this CPU pool"),
+        reads=True,
     ),
     Command(
         "mem-max",
@@ -255,6 +252,7 @@ COMMANDS: tuple[Command, ...] = (
         "Show for how long domains have been running. JSON with --json.",
         "listing.uptime",
         alone=True,
+        reads=True,
     ),
     Command(
         "usb-add",
@@ -276,12 +274,14 @@ COMMANDS: tuple[Command, ...] = (
         "Print the state of a domain in one word.",
         "listing.domstate",
         (1, 1),
+        reads=True,
     ),
     Command(
         "vcpu-list",
         "[Domain, ...]",
         "Show the virtual CPUs of domains. JSON with --json.",
         "listing.vcpu_list",
+        reads=True,
     ),
     Command(
         "vcpu-pin",
@@ -317,8 +317,9 @@ COMMANDS: tuple[Command, ...] = (
         (0, 1),
         ("-c", "--config", "Print the daemon's configuration instead"),
         ("-n", "--numa", "With the topology of CPUs and memory"),
+        reads=True,
     ),
-    Command("log", "", "Print the daemon's log.", "host.log", (0, 0)),
+    Command("log", "", "Print the daemon's log.", "host.log", (0, 0), reads=True),
     Command(
         "serve",
         "",
@@ -379,6 +380,7 @@ COMMANDS: tuple[Command, ...] = (
         "<Domain> [--long]",
         "Show a domain's disks. JSON with --json.",
         "devices.block_list",
+        reads=True,
     ),
     Command(
         "block-configure",
@@ -409,6 +411,7 @@ COMMANDS: tuple[Command, ...] = (
         "devices.network_list",
         None,
         ("-l", "--long", "Everything about them, as SXP"),
+        reads=True,
     ),
     Command(
         "network2-attach",
@@ -448,6 +451,7 @@ COMMANDS: tuple[Command, ...] = (
         "<Domain>",
         "Show the PCI devices passed through to a domain. JSON with --json.",
         "pci.list_attached",
+        reads=True,
     ),
     Command(
         "pci-list-assignable-devices",
@@ -455,6 +459,7 @@ COMMANDS: tuple[Command, ...] = (
         "Show the PCI devices that may be passed through.",
         "pci.list_assignable",
         (0, 0),
+        reads=True,
     ),
     Command(
         "scsi-attach",
@@ -476,6 +481,7 @@ COMMANDS: tuple[Command, ...] = (
         "<Domain> [--long]",
         "Show a domain's SCSI devices. JSON with --json.",
         "scsi.list_attached",
+        reads=True,
     ),
     Command(
         "usb-attach",
@@ -498,6 +504,7 @@ COMMANDS: tuple[Command, ...] = (
         "usb.list_attached",
         (1, 1),
         alone=True,
+        reads=True,
     ),
     Command(
         "usb-list-assignable-devices",
@@ -506,6 +513,7 @@ COMMANDS: tuple[Command, ...] = (
         "usb.list_assignable",
         (0, 0),
         alone=True,
+        reads=True,
     ),
     Command(
         "usb-hc-create",
@@ -657,8 +665,6 @@ COMMANDS: tuple[Command, ...] = (
         "<ConfigFile> [vars]",
         "Make a CPU pool as <ConfigFile> describes it.",
         "cpupool.create",
-        None,
-        *_POOL_OPTIONS,
         alone=True,
     ),
     Command(
@@ -666,8 +672,6 @@ COMMANDS: tuple[Command, ...] = (
         "<ConfigFile> [vars]",
         "Register a CPU pool to be managed, without making it.",
         "cpupool.new",
-        None,
-        *_POOL_OPTIONS,
         alone=True,
     ),
     Command("cpupool-start", "<CPU Pool>", "Make a managed CPU pool.", "cpupool.start", (1, 1)),
@@ -679,6 +683,7 @@ COMMANDS: tuple[Command, ...] = (
         (0, 2),
         ("-l", "--long", "Everything about them, as SXP"),
         ("-c", "--cpus", "The CPUs of each"),
+        reads=True,
     ),
     Command(
         "cpupool-destroy",

@@ -10,6 +10,7 @@ import gc
 import os
 import select
 from _signal import SIGPIPE  # type: ignore[import-not-found]
+from time import monotonic
 
 from xend.cli.app import Xm
 from xend.cli.failures import Unreachable
@@ -31,6 +32,9 @@ HEAD = len(MAGIC) + 4
 _FDS = 4
 _CHUNK = 1 << 16
 _MAX_REQUEST = 1 << 22
+_PIPE_BUF = 4096
+_SOON = 1.0
+"""Seconds, well below those that a launcher waits."""
 _CONTROL = _socket.CMSG_SPACE(_FDS * 4)
 _COLLECT_EVERY = 100
 _BROKEN = (b"X", 1)
@@ -42,6 +46,10 @@ class HandedOver(BaseException):
 
     Not an Exception, so that no command takes it for a failure of its own.
     """
+
+
+class LauncherGone(BaseException):
+    """Nobody wants the command any more.  Not an Exception, for the same reason."""
 
 
 class BadRequest(Exception):
@@ -78,6 +86,8 @@ class Launcher:
 
     def __init__(self, sock: _socket.socket) -> None:
         self.sock = sock
+        self._announced = False
+        self._since = monotonic()
 
     def uid(self) -> int:
         """Whose process it is."""
@@ -112,6 +122,24 @@ class Launcher:
 
     def tell(self, letter: bytes, number: int, rest: bytes = b"") -> None:
         self.sock.sendall(letter + number.to_bytes(4, "big") + rest)
+
+    def announce(self) -> None:
+        """The command is ours now; LauncherGone when the launcher no longer wants it run."""
+        if self._announced:
+            return
+        self._announced = True
+        try:
+            self.tell(b"H", os.getpid())
+        except OSError as error:
+            raise LauncherGone from error
+
+    def before_write(self, fd: int, size: int) -> None:
+        """A launcher that hears nothing runs the command itself in the end: what may make it wait
+        for long, and so what is written late, is announced."""
+        if not self._announced and (
+            size > _PIPE_BUF or monotonic() - self._since > _SOON or not _has_room(fd)
+        ):
+            self.announce()
 
     def tell_argv(self, letter: bytes, argv: list[str]) -> None:
         text = "".join([word + "\0" for word in argv]).encode("utf-8", "surrogateescape")
@@ -167,6 +195,13 @@ class LauncherProgram:
         return int.from_bytes(frame[1:], "big")
 
 
+def _has_room(fd: int) -> bool:
+    """Whether a small write ends at once."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
 def close_all(fds: list[int]) -> None:
     for fd in fds:
         os.close(fd)
@@ -185,7 +220,6 @@ class Worker:
         self._supervisor = supervisor
         self._daemon = FrameConnection(run_dir + "/cli.sock")
         self._connected = False
-        self._pid = os.getpid()
         self._uids = (0, os.getuid())
 
     def accept(self) -> Launcher | None:
@@ -229,12 +263,13 @@ class Worker:
             if command is not None and command.plain:
                 answer = (b"P", 0)
                 return True
-            answer = None
-            launcher.tell(b"H", self._pid)  # fails if the launcher no longer wants it run
-            answer = _BROKEN
+            if command is None or not command.reads:
+                launcher.announce()
             if alone:
                 _take_over(request)
             answer = self._command(launcher, request)
+        except LauncherGone:
+            answer = None
         finally:
             if answer is _BROKEN:
                 os.dup2(fds[2], 2)  # an error of ours is on its way up: it is told there
@@ -245,10 +280,11 @@ class Worker:
 
     def _command(self, launcher: Launcher, request: Request) -> tuple[bytes, int] | None:
         """How the command has ended; None when the launcher has become another program."""
-        out = Stream(request.fds[1])
+        out = Stream(request.fds[1], launcher.before_write)
         program, *args = request.argv
         terminal = LauncherTerminal(launcher, out)
-        xm = Xm(out, ErrorStream(request.fds[2], out), request.env, terminal)
+        err = ErrorStream(request.fds[2], out, launcher.before_write)
+        xm = Xm(out, err, request.env, terminal)
         if self._connected and request.env.get("XEND_RUN_DIR", RUN_DIR) == self._run_dir:
             xm.server.use_frames(self._daemon)
         try:
