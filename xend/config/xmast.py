@@ -326,6 +326,28 @@ class Try(Node):
         self.finish: list[Node] = []
 
 
+class With(Node):
+    __slots__ = ("body", "source", "target")
+
+    def __init__(self, source: Node, target: Node | None, body: list[Node]) -> None:
+        self.source = source
+        self.target = target
+        self.body = body
+
+
+class Program:
+    """A whole file; `global_names` are those that any function declares global.
+
+    Python 2 then takes the name for a global in the file itself too.
+    """
+
+    __slots__ = ("body", "global_names")
+
+    def __init__(self, body: list[Node], global_names: frozenset[str]) -> None:
+        self.body = body
+        self.global_names = global_names
+
+
 class Unsupported(Node):
     """A construct that is Python 2 but not for domain files; an error only if it is reached."""
 

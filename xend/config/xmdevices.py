@@ -15,6 +15,7 @@ Values: TypeAlias = Mapping[str, object]
 Tree: TypeAlias = list[object]
 
 _XENBUS_INITIALISING: Final = 1
+_MOST_VIFS: Final = 1000
 _VIF_KEYS: Final = frozenset(
     (
         *("backend", "bridge", "ip", "mac", "script", "type", "vifname", "rate", "model"),
@@ -186,12 +187,16 @@ def _invalid_vusb(key: str, given: dict[str, str], expected: str) -> ConfigError
 def vifs(values: Values, warn: Callable[[str], None]) -> list[Tree]:
     texts = entries(values, "vif")
     count = values.get("nics")
-    if isinstance(count, int) and count > 0:
+    if not isinstance(count, int):
+        raise ConfigError(
+            f"nics: expected a number, not {count!r}", field="nics", value=count, expected="0"
+        )
+    if count > 0:
         warn(
             "The nics option is deprecated.  Please use an empty vif entry instead:\n\n"
             "  vif = [ '' ]\n"
         )
-        texts += [""] * min(count - len(texts), 1000)
+        texts += [""] * min(count - len(texts), _MOST_VIFS)
     elif count == 0:
         warn("The nics option is deprecated.  Please remove it.")
     return [_keyed("vif", text, _VIF_KEYS) for text in texts]

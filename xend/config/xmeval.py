@@ -8,9 +8,9 @@ from typing import Final
 from xend.config import xmast as ast
 from xend.config.xmbuiltins import builtins, types
 from xend.config.xmexprs import ExpressionEvaluator, Returned
-from xend.config.xmfiles import InputFile, OutputStream
+from xend.config.xmfiles import InputFile, OutputStream, utf8
 from xend.config.xmgrammar import parse_expression, parse_program
-from xend.config.xmlex import SourceError
+from xend.config.xmlex import SourceError, Unicode
 from xend.config.xmlimits import MAX_INCLUDES, Refused
 from xend.config.xmmethods import Arguments, Keywords
 from xend.config.xmmodules import Modules, World, text
@@ -99,7 +99,8 @@ class Evaluator(ExpressionEvaluator):
             program = parse_program(source.text, source.encoding)
         except SourceError as error:
             source.fail(error)
-        self.run_body(program, frame)
+        frame.global_words |= program.global_names
+        self.run_body(program.body, frame)
         self.includes -= 1
         self.file = outer_file
 
@@ -128,7 +129,7 @@ class Evaluator(ExpressionEvaluator):
             old.extend(added)
             new: object = old
         else:
-            new = binary(node.op, old, right, self.meter, node.op + "=")
+            new = binary(self.operator(node.op), old, right, self.meter, node.op + "=")
             if isinstance(old, list) and isinstance(new, list):
                 old[:] = new
                 new = old
@@ -142,7 +143,8 @@ class Evaluator(ExpressionEvaluator):
         if not isinstance(stream, OutputStream):
             raise AttributeError(f"'{type_name(stream)}' object has no attribute 'write'")
         for item in node.items:
-            shown = str2(self.value(item, frame))
+            value = self.value(item, frame)
+            shown = utf8(value) if isinstance(value, Unicode) else str2(value)
             self.meter.grow(len(shown))
             stream.print_item(shown)
         if node.with_newline:
@@ -227,6 +229,8 @@ class Evaluator(ExpressionEvaluator):
         for name, alias in names:
             if name not in module.members:
                 throw("ImportError", f"cannot import name {name}")
+            if module.name == "__future__" and name == "division":
+                self.true_division = True
             frame.store(alias, module.members[name])
 
     def if_(self, node: ast.If, frame: Frame) -> None:
@@ -284,6 +288,15 @@ class Evaluator(ExpressionEvaluator):
                     return
             raise
         self.run_body(node.otherwise, frame)
+
+    def with_(self, node: ast.With, frame: Frame) -> None:
+        """Only for files; nothing is left to be closed."""
+        source = self.value(node.source, frame)
+        if not isinstance(source, InputFile):
+            raise Refused("with is available for files only", "the statements within it")
+        if node.target is not None:
+            self.assign(node.target, source, frame)
+        self.run_body(node.body, frame)
 
     def define(self, node: ast.Function, frame: Frame) -> None:
         frame.store(node.name, self.function(node, frame))
@@ -424,6 +437,7 @@ _EXECUTE: Final[dict[type, Callable[..., None]]] = {
     ast.For: Evaluator.for_,
     ast.Try: Evaluator.try_,
     ast.Function: Evaluator.define,
+    ast.With: Evaluator.with_,
     ast.Exec: Evaluator.exec_,
 }
 _SCOPED: Final[dict[str, Callable[[Evaluator, Arguments, Frame], object]]] = {

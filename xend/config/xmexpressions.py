@@ -44,6 +44,7 @@ class ExpressionParser:
         self.stream = stream
         self.at = 0
         self.nesting = 0
+        self.late: SourceError | None = None
 
     @property
     def token(self) -> Token:
@@ -58,6 +59,15 @@ class ExpressionParser:
         if isinstance(token.value, SourceError):
             raise token.value
         raise SourceError(reason, token.line, token.column)
+
+    def note_late(self, reason: str, token: Token | None = None) -> None:
+        """A mistake that Python 2 reported only if the rest of the file was well formed."""
+        token = token or self.token
+        self.late = self.late or SourceError(reason, token.line, token.column, late=True)
+
+    def raise_late(self) -> None:
+        if self.late is not None:
+            raise self.late
 
     def advance(self) -> Token:
         token = self.stream[self.at]
@@ -121,6 +131,7 @@ class ExpressionParser:
         self.deeper()
         function = ast.Function("<lambda>", [], [])
         self.parameters(function, ":")
+        self.check_parameters(function, start)
         self.expect(":")
         body_start = self.token
         function.body = [self.mark(ast.Return(self.test()), body_start)]
@@ -140,9 +151,15 @@ class ExpressionParser:
                 if self.accept("="):
                     function.defaults.append(self.test())
                 elif function.defaults:
-                    self.fail("non-default argument follows default argument")
+                    self.note_late("non-default argument follows default argument")
             if not self.accept(","):
                 break
+
+    def check_parameters(self, function: ast.Function, start: Token) -> None:
+        names = [node.name for node in function.parameters if isinstance(node, ast.Name)]
+        names += [name for name in (function.star, function.star_star) if name]
+        if len(set(names)) < len(names):
+            self.note_late("duplicate argument in function definition", start)
 
     def parameter(self) -> ast.Node:
         """A name, or a tuple of names in parentheses that is unpacked."""
@@ -273,6 +290,8 @@ class ExpressionParser:
         elif self.kind == "NAME" and self.stream[self.at + 1].kind == "=":
             name = self.name()
             self.expect("=")
+            if name in (given for given, _ in call.keywords):
+                self.note_late("keyword argument repeated", start)
             call.keywords.append((name, self.test()))
         else:
             value = self.test()
@@ -280,7 +299,7 @@ class ExpressionParser:
                 clauses = self.clauses()
                 value = self.mark(ast.Comprehension("generator", value, clauses), start)
             elif call.keywords:
-                self.fail("non-keyword arg after keyword arg")
+                self.note_late("non-keyword arg after keyword arg")
             call.arguments.append(value)
 
     def clauses(self) -> list[ast.Clause]:
@@ -309,9 +328,9 @@ class ExpressionParser:
                 self.check_target(item, start)
         elif isinstance(node, ast.Name):
             if node.name == "None":
-                raise SourceError("cannot assign to None", start.line, start.column)
+                self.note_late("cannot assign to None", start)
         elif not isinstance(node, (ast.Attribute, ast.Subscript)):
-            raise SourceError("can't assign to this expression", start.line, start.column)
+            self.note_late("can't assign to this expression", start)
 
     def atom(self) -> ast.Node:
         start = self.advance()
@@ -322,6 +341,10 @@ class ExpressionParser:
             return self.mark(ast.Constant(start.value), start)
         if kind == "STRING":
             return self.mark(ast.Constant(self.strings(start.value)), start)
+        if kind == "yield":
+            if self.kind not in _EXPRESSION_ENDS:
+                self.test_list()
+            return self.mark(ast.Unsupported("yield"), start)
         display = _DISPLAYS.get(kind)
         if display is not None:
             self.deeper()
@@ -329,7 +352,7 @@ class ExpressionParser:
             self.nesting -= 1
             return self.mark(node, start)
         self.at -= 1
-        return self.fail("yield is not available" if kind == "yield" else "invalid syntax")
+        return self.fail()
 
     def strings(self, first: object) -> object:
         """Adjacent literals are one; a unicode among them makes all of it unicode."""

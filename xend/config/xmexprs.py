@@ -10,7 +10,7 @@ from xend.config.xmfiles import InputFile, OutputStream
 from xend.config.xmlex import Unicode
 from xend.config.xmlimits import MAX_CALLS, Meter, Refused
 from xend.config.xmmethods import Arguments, Keywords, Machine, method
-from xend.config.xmoperators import COMPARISONS, binary, unary
+from xend.config.xmoperators import COMPARISONS, TRUE_DIVISION, binary, unary
 from xend.config.xmscope import Frame, FunctionValue, local_names
 from xend.config.xmvalues import (
     Builtin,
@@ -44,6 +44,8 @@ class ExpressionEvaluator(Machine):
     def __init__(self) -> None:
         self.meter = Meter()
         self.calls = 0
+        self.true_division = False
+        """Whether the file imported division from __future__."""
         self.here: ast.Node = ast.Node()
         """The node under evaluation, for error messages."""
         self.file = ""
@@ -137,8 +139,11 @@ class ExpressionEvaluator(Machine):
         for op, operand in node.rest:
             right = self.value(operand, frame)
             self.here = node
-            left = binary(op, left, right, self.meter)
+            left = binary(self.operator(op), left, right, self.meter)
         return left
+
+    def operator(self, op: str) -> str:
+        return TRUE_DIVISION if op == "/" and self.true_division else op
 
     def compare(self, node: ast.Compare, frame: Frame) -> object:
         left = self.value(node.first, frame)
@@ -309,6 +314,11 @@ class ExpressionEvaluator(Machine):
     ) -> None:
         """Gives the parameters their values."""
         node = function.node
+        if node.star_star is None:
+            known = {p.name for p in node.parameters if isinstance(p, ast.Name)}
+            for name in keywords:
+                if name not in known:
+                    raise TypeError(f"{node.name}() got an unexpected keyword argument '{name}'")
         count, least = len(node.parameters), len(node.parameters) - len(function.defaults)
         total = len(given) + len(keywords)
         for index, parameter in enumerate(node.parameters):
@@ -334,9 +344,6 @@ class ExpressionEvaluator(Machine):
             for name, item in keywords.items():
                 rest[name] = item
             frame.store(node.star_star, rest)
-        elif keywords:
-            name = next(iter(keywords))
-            raise TypeError(f"{node.name}() got an unexpected keyword argument '{name}'")
 
     def assign(self, target: ast.Node, value: object, frame: Frame) -> None:
         """Binds one target of an assignment, a `for` or a parameter list."""

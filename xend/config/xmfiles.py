@@ -13,6 +13,11 @@ def shown(value: str) -> str:
     return value.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
+def utf8(value: str) -> str:
+    """A unicode as the Latin-1 text that stands for its bytes in UTF-8."""
+    return str(value).encode("utf-8", "surrogatepass").decode("latin-1")
+
+
 class OutputStream:
     """Where `print` writes; remembers whether a blank is due before the next item."""
 

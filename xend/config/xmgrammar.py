@@ -10,9 +10,11 @@ from xend.config.xmexpressions import AUGMENTED, ExpressionParser
 from xend.config.xmlex import Token, tokens
 
 
-def parse_program(text: str, encoding: str = "utf-8") -> list[ast.Node]:
+def parse_program(text: str, encoding: str = "utf-8") -> ast.Program:
     """The statements of a program."""
-    return _Parser(tokens(text, encoding)).program()
+    parser = _Parser(tokens(text, encoding))
+    body = parser.program()
+    return ast.Program(body, frozenset(parser.global_names))
 
 
 def parse_expression(text: str, encoding: str = "utf-8") -> ast.Node:
@@ -27,12 +29,14 @@ class _Parser(ExpressionParser):
         super().__init__(stream)
         self.functions = 0
         self.loops = 0
+        self.global_names: set[str] = set()
 
     def program(self) -> list[ast.Node]:
         body: list[ast.Node] = []
         while self.kind != "END":
             if not self.accept("NEWLINE"):
                 self.statement(body)
+        self.raise_late()
         return body
 
     def lone_expression(self) -> ast.Node:
@@ -40,6 +44,7 @@ class _Parser(ExpressionParser):
         while self.accept("NEWLINE"):
             pass
         self.expect("END")
+        self.raise_late()
         return value
 
     def statement(self, out: list[ast.Node]) -> None:
@@ -88,7 +93,7 @@ class _Parser(ExpressionParser):
         value = self.test_list()
         if self.kind in AUGMENTED:
             if not isinstance(value, (ast.Name, ast.Attribute, ast.Subscript)):
-                self.fail("illegal expression for augmented assignment")
+                self.note_late("illegal expression for augmented assignment")
             op = self.advance().kind[:-1]
             return ast.AugmentedAssign(value, op, self.test_list())
         if self.kind != "=":
@@ -126,12 +131,12 @@ class _Parser(ExpressionParser):
 
     def word(self) -> ast.Node:
         if self.kind != "pass" and not self.loops:
-            self.fail(f"'{self.kind}' outside loop")
+            self.note_late(f"'{self.kind}' outside loop")
         return ast.Simple(self.advance().kind)
 
     def return_(self) -> ast.Node:
         if not self.functions:
-            self.fail("'return' outside function")
+            self.note_late("'return' outside function")
         self.advance()
         return ast.Return(None if self.kind in ("NEWLINE", ";") else self.test_list())
 
@@ -151,6 +156,7 @@ class _Parser(ExpressionParser):
         names = [self.name()]
         while self.accept(","):
             names.append(self.name())
+        self.global_names.update(names)
         return ast.Global(names)
 
     def exec_(self) -> ast.Node:
@@ -247,10 +253,11 @@ class _Parser(ExpressionParser):
         return node
 
     def def_(self) -> ast.Node:
-        self.advance()
+        start = self.advance()
         function = ast.Function(self.name(), [], [])
         self.expect("(")
         self.parameters(function, ")")
+        self.check_parameters(function, start)
         self.expect(")")
         loops, self.loops = self.loops, 0
         self.functions += 1
@@ -272,11 +279,16 @@ class _Parser(ExpressionParser):
 
     def with_(self) -> ast.Node:
         self.advance()
-        self.test()
+        source, target = self.test(), None
         if self.accept("as"):
-            self.test()
-        self.block()
-        return ast.Unsupported("the with statement")
+            start = self.token
+            target = self.test()
+            self.check_target(target, start)
+        if self.accept(","):
+            rest_start = self.token
+            self.at -= 1
+            return ast.With(source, target, [self.mark(self.with_(), rest_start)])
+        return ast.With(source, target, self.block())
 
     def decorated(self) -> ast.Node:
         self.advance()

@@ -20,13 +20,21 @@ class Unicode(str):
 
 
 class SourceError(Exception):
-    """The text is not Python 2; `line` counts from 1, `column` too."""
+    """The text is not Python 2; `line` counts from 1, `column` too.
 
-    def __init__(self, reason: str, line: int, column: int) -> None:
+    `late`: Python 2 found such a mistake only after it had parsed the file, and then showed the
+    line without its indentation.  `shown` is the text it showed, if not that line.
+    """
+
+    def __init__(
+        self, reason: str, line: int, column: int, *, late: bool = False, shown: str | None = None
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.line = line
         self.column = column
+        self.late = late
+        self.shown = shown
 
 
 class Token:
@@ -71,6 +79,7 @@ _STRING_BODY: Final = {
     "'''": re.compile(r"((?:[^\\']++|\\.|'(?!''))*+)'''", re.DOTALL),
     '"""': re.compile(r'((?:[^\\"]++|\\.|"(?!""))*+)"""', re.DOTALL),
 }
+_LINE_END: Final = re.compile(r"(?:[^\n\\]++|\\.)*+\n", re.DOTALL)
 _INDENT = re.compile(r"[ \t\f]*")
 _TAB: Final = 8
 _CLOSING: Final = {")": "(", "]": "[", "}": "{"}
@@ -92,6 +101,7 @@ def tokens(text: str, encoding: str = "utf-8") -> list[Token]:
 
 class _Lexer:
     def __init__(self, text: str, encoding: str) -> None:
+        self.given = text
         self.text = text if text.endswith("\n") or not text else text + "\n"
         self.encoding = encoding
         self.position = 0
@@ -113,6 +123,8 @@ class _Lexer:
             at_line_start = self._next()
         if self.depth:
             self._fail("unexpected EOF while parsing")
+        if self.out and self.out[-1].kind != "NEWLINE":
+            self._add("NEWLINE", None)  # The file ends with a continued line.
         for _ in self.indents[1:]:
             self._add("DEDENT", None)
         self._add("END", None)
@@ -224,10 +236,24 @@ class _Lexer:
         token.value = self._string_value(raw, prefix)
 
     def _unterminated(self, quote: str) -> NoReturn:
+        """As Python 2 showed it: everything from the line in which the string begins."""
+        column = self.position - self.line_start + 1
         if len(quote) == 3:
-            self.line += self.text.count("\n", self.position) - 1
-            self._fail("EOF while scanning triple-quoted string literal")
-        self._fail("EOL while scanning string literal")
+            raise SourceError(
+                "EOF while scanning triple-quoted string literal",
+                self.given.count("\n") + 2,
+                column,
+                shown=self.given[self.line_start :] + "\n",
+            )
+        ending = _LINE_END.match(self.text, self.position)
+        end = ending.end() if ending else len(self.text)
+        extra = "" if self.given[end - 2 : end - 1] != "\\" else "\n"
+        raise SourceError(
+            "EOL while scanning string literal",
+            self.line + self.text.count("\n", self.position, end) - (0 if extra else 1),
+            column,
+            shown=self.text[self.line_start : end] + extra,
+        )
 
     def _string_value(self, raw: str, prefix: str) -> str:
         if "u" in prefix:
@@ -241,8 +267,9 @@ class _Lexer:
             text = raw.encode("latin-1").decode(self.encoding)
         except UnicodeDecodeError:
             self._fail(f"a unicode literal that is not {self.encoding}")
-        pattern = _RAW_UNICODE_ESCAPE if is_raw else _UNICODE_ESCAPE
-        return Unicode(pattern.sub(self._escape, text))
+        if is_raw:
+            return Unicode(_RAW_UNICODE_ESCAPE.sub(lambda m: chr(int(m.group(1)[1:], 16)), text))
+        return Unicode(_UNICODE_ESCAPE.sub(self._escape, text))
 
     def _escape(self, match: re.Match[str]) -> str:
         code = match.group(1)
@@ -250,7 +277,7 @@ class _Lexer:
             return _SIMPLE_ESCAPES[code]
         if code[0] in "01234567":
             return chr(int(code, 8) & 0xFF)
-        if code[0] in "uU" or code[0] == "x":
+        if code[0] == "x" or (code[0] in "uU" and match.re is _UNICODE_ESCAPE):
             digits = code[1:]
             if len(digits) != {"x": 2, "u": 4, "U": 8}[code[0]] or int(digits, 16) > 0x10FFFF:
                 self._fail(f"invalid \\{code[0]} escape")
@@ -275,4 +302,4 @@ _ESCAPE: Final = re.compile(r"\\([0-7]{1,3}|x[0-9A-Fa-f]{0,2}|.)", re.DOTALL)
 _UNICODE_ESCAPE: Final = re.compile(
     r"\\([0-7]{1,3}|x[0-9A-Fa-f]{0,2}|u[0-9A-Fa-f]{0,4}|U[0-9A-Fa-f]{0,8}|.)", re.DOTALL
 )
-_RAW_UNICODE_ESCAPE: Final = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8})")
+_RAW_UNICODE_ESCAPE: Final = re.compile(r"\\(u[0-9A-Fa-f]{4}|U000[0-9A-Fa-f]{5})")

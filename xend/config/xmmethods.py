@@ -18,6 +18,7 @@ from xend.config.xmvalues import (
     is_true,
     iterate,
     key_of,
+    repr2,
     throw,
     type_name,
 )
@@ -251,8 +252,9 @@ def _index_of(machine: Machine, value: object, given: Arguments, _: Keywords) ->
     for index, item in enumerate(iterate(value)):
         if equal(item, given[0]):
             return index
-    kind = "list" if isinstance(value, list) else "tuple"
-    return throw("ValueError", f"{kind}.index(x): x not in {kind}")
+    if isinstance(value, list):
+        throw("ValueError", f"{repr2(given[0])} is not in list")
+    return throw("ValueError", "tuple.index(x): x not in tuple")
 
 
 def _count_of(machine: Machine, value: object, given: Arguments, _: Keywords) -> object:

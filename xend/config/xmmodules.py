@@ -195,9 +195,10 @@ _STRING_FUNCTIONS: Final = (
 def _string_module(machine: Machine, types: dict[str, Type]) -> Module:
     def through(name: str) -> Callable[[Arguments], object]:
         def called(given: Arguments) -> object:
-            owner, arguments = text(given[0]), list(given[1:])
             if name == "join":
                 owner, arguments = (text(given[1]) if len(given) > 1 else " "), [given[0]]
+            else:
+                owner, arguments = text(given[0]), list(given[1:])
             found = method(owner, name)
             return None if found is None else found(machine, owner, arguments, {})
 
@@ -421,4 +422,4 @@ class Modules:
         )
 
 
-_FUTURE: Final = ("division", "print_function", "absolute_import", "with_statement")
+_FUTURE: Final = ("division", "absolute_import", "with_statement", "nested_scopes")

@@ -21,6 +21,9 @@ from xend.config.xmvalues import (
     type_name,
 )
 
+TRUE_DIVISION: Final = "true /"
+"""What `/` is after `from __future__ import division`."""
+
 
 def binary(op: str, a: object, b: object, meter: Meter, shown: str = "") -> object:
     """`a op b`; `shown` is the operator in error texts when it differs (`+=`)."""
@@ -43,7 +46,7 @@ def _no_operator(op: str, a: object, b: object, shown: str) -> object:
     if op == "*" and (_is_sequence(a) or _is_sequence(b)):
         other = b if _is_sequence(a) else a
         raise TypeError(f"can't multiply sequence by non-int of type '{type_name(other)}'")
-    name = {"**": "** or pow()"}.get(op, shown or op)
+    name = {"**": "** or pow()", TRUE_DIVISION: "/"}.get(op, shown or op)
     raise TypeError(
         f"unsupported operand type(s) for {name}: '{type_name(a)}' and '{type_name(b)}'"
     )
@@ -92,6 +95,10 @@ def _repeat(value: str | list[object] | tuple[object, ...], times: int, meter: M
 
 
 def _numbers(op: str, a: float, b: float, shown: str) -> object:
+    if op == TRUE_DIVISION:
+        if b == 0:
+            throw("ZeroDivisionError", "division by zero")
+        return float(a) / float(b)
     if isinstance(a, int) and isinstance(b, int):
         return _integers(op, a, b)
     function = _FLOATS.get(op)

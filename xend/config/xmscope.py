@@ -147,6 +147,8 @@ def _bound_by(node: ast.Node) -> list[ast.Node]:
         return [target for _, target, _ in node.handlers if target is not None]
     if isinstance(node, (ast.AugmentedAssign, ast.For, ast.Clause)):
         return [node.target]
+    if isinstance(node, ast.With):
+        return [] if node.target is None else [node.target]
     return node.targets if isinstance(node, ast.Delete) else []
 
 

@@ -93,12 +93,14 @@ class Source:
     def fail(self, error: SourceError) -> NoReturn:
         """The original's words for a syntax error, with the place in the fields."""
         lines = self.text.split("\n")
-        number = min(error.line, len(lines))
-        line = lines[number - 1] if lines else ""
-        ending = "\n" if number < len(lines) else ""
+        line = lines[error.line - 1] if error.line <= len(lines) else ""
+        shown = error.shown
+        if shown is None:
+            at_end = error.line >= len(lines) and not line
+            shown = "" if at_end else (line.lstrip(" \t\f") if error.late else line) + "\n"
         raise ConfigError(
             f"Errors were found at line {error.line} while processing {self.name}:\n"
-            f"\t{line.encode('latin-1').decode('utf-8', 'replace')}{ending}",
+            f"\t{shown.encode('latin-1').decode('utf-8', 'replace')}",
             file=self.name,
             line=error.line,
             column=error.column,

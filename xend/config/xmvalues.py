@@ -306,8 +306,7 @@ def repr2(value: object, depth: int = 0) -> str:
 
 def _repr_other(value: object) -> str:
     if isinstance(value, ExceptionValue):
-        inner = repr2(value.arguments)
-        return value.type.name + (inner.replace(",)", ")") if len(value.arguments) < 2 else inner)
+        return value.type.name + repr2(value.arguments)
     if isinstance(value, ExceptionType):
         return f"<type 'exceptions.{value.name}'>"
     if isinstance(value, Type):
