@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.lab.terminal import PROMPT, Terminal, Unexpected, stdout_or_none
+from tests.lab.terminal import PROMPT, Ended, Terminal, Unexpected, stdout_or_none
 
 CONFIG = """\
 name = "prospero"
@@ -97,7 +97,7 @@ class QuickStart:
     def look_around_in_guest(self) -> None:
         """Log in; its disk and network card are Xen's paravirtual ones."""
         self._login()
-        messages = self._in_guest("dmesg | grep -iE 'xvda|xen_netfront|netfront|blkfront|vif'")
+        messages = self._in_guest("dmesg | grep -E 'blkfront|xvda|netfront|vif'")
         assert re.search(r"blkfront: xvda", messages), messages
         assert re.search(r"netfront|Initialising Xen virtual ethernet", messages), messages
         assert "/dev/xvda1" in self._in_guest("mount | grep ' / '")
@@ -157,6 +157,9 @@ class QuickStart:
             assert time.monotonic() < deadline, "prospero did not come back with a new domid"
             time.sleep(1)
         self.domid = self._quiet_domid() or 0
+        while re.search(r"--p---", self._quiet("xm list prospero 2>&1")):
+            assert time.monotonic() < deadline, "prospero stays in its boot loader"
+            time.sleep(1)
         rows = self._listed()
         assert rows["prospero"][0] == str(self.domid), rows
         self._attach_to_login("xm console prospero")
@@ -196,10 +199,13 @@ class QuickStart:
         )
         return {line.split()[0]: line.split()[1:] for line in lines[1:]}
 
+    def _quiet(self, line: str) -> str:
+        """A command that the transcript does not show."""
+        self.terminal.child.sendline(line)
+        return self.terminal.wait_for(re.escape(PROMPT))
+
     def _quiet_domid(self) -> int | None:
-        self.terminal.child.sendline("xm domid prospero 2>&1")
-        seen = self.terminal.wait_for(re.escape(PROMPT))
-        found = re.search(r"^(\d+)$", seen, re.M)
+        found = re.search(r"^(\d+)$", self._quiet("xm domid prospero 2>&1"), re.M)
         return int(found.group(1)) if found else None
 
     def _login(self) -> None:
@@ -220,13 +226,17 @@ class QuickStart:
         return output
 
     def _attach_to_login(self, command: str) -> None:
+        """Attaches, again if the console moves meanwhile, until there is a login prompt."""
         terminal = self.terminal
-        terminal.child.sendline(command)
         deadline = time.monotonic() + BOOT_TIMEOUT
+        terminal.child.sendline(command)
         while True:
+            time.sleep(1)
             terminal.type("\r")
             try:
-                terminal.wait_for("prospero login: ", timeout=10)
+                terminal.wait_for("prospero login: ", timeout=10, alive=True)
+            except Ended:
+                terminal.child.sendline(command)
             except Unexpected:
                 if time.monotonic() > deadline:
                     raise

@@ -22,6 +22,10 @@ class Unexpected(AssertionError):
     """What was waited for did not come; the message has the last of the screen."""
 
 
+class Ended(Unexpected):
+    """The program ended before it came: the prompt is back."""
+
+
 class Terminal:
     """One shell.  `command` types a line and returns what it printed."""
 
@@ -89,7 +93,7 @@ class Terminal:
                 f"the last of the screen:\n{self._screen()}"
             ) from None
         if found == 1:
-            raise Unexpected(f"the command ended before {pattern!r} came:\n{self._screen()}")
+            raise Ended(f"the command ended before {pattern!r} came:\n{self._screen()}")
         return readable(str(self.child.before) + str(self.child.after))
 
     def _screen(self) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import recorded
 
-from xend.config import sxp, xmcreate, xmsource, xmvm
+from tests import recorded
+from xend.config import sxp, xmcreate, xmoptions, xmvm
 
 CASES = recorded.cases("dryrun")
 
@@ -35,7 +35,7 @@ class Host:
         self.root = root
         for module in (xmcreate, xmvm):
             patch.setattr(module, "Path", self.path)
-        patch.setattr(xmsource.os, "open", self.open)
+        patch.setattr("os.open", self.open)
 
     def path(self, *parts: str) -> Path:
         return Path(f"{self.root}{posixpath.join(*parts)}")
@@ -94,7 +94,7 @@ if CASES:
         case = CASES[name]
         if "--help" in case["argv"]:
             # answered before the command is run
-            assert xmcreate.help_text("create").startswith(recorded.blob(case["stdout"])[:48])
+            assert xmoptions.help_text("create").startswith(recorded.blob(case["stdout"])[:48])
             return
         result, out, err = run(name, case, Host(tmp_path, monkeypatch))
         assert result == case["exit"]

@@ -6,8 +6,8 @@ import ast
 from typing import Any
 
 import pytest
-import recorded
 
+from tests import recorded
 from xend.config import sxp
 from xend.errors import ConfigError
 

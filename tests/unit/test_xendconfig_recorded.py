@@ -11,8 +11,8 @@ import re
 from typing import Any
 
 import pytest
-import recorded
 
+from tests import recorded
 from xend.config import sxp
 from xend.config.domainsxp import decode_managed, encode_domain, encode_managed
 from xend.config.vmsxp import decode_vm
