@@ -348,6 +348,13 @@ def test_choice_of_server(tmp_path: Path) -> None:
     )
 
 
+def test_a_server_of_the_other_kind(tmp_path: Path) -> None:
+    choice, _ = choice_of(tmp_path, '<xm><server type="Xen-API" uri="httpu:///x"/></xm>')
+    with pytest.raises(CommandFailed) as error:
+        Server({}, choice).call("m")
+    assert str(error.value).startswith("xm-config.xml names a Xen-API server")
+
+
 def test_a_daemon_that_comes_back(connect: Connect, run_dir: Path) -> None:
     (run_dir / "restarting").touch()
     daemons: list[FakeDaemon] = []

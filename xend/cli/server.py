@@ -154,6 +154,11 @@ class Server:
         return self._call
 
     def _open(self) -> Callable[[str, tuple[Any, ...]], Any]:
+        if self.is_xen_api:
+            raise CommandFailed(
+                "xm-config.xml names a Xen-API server, which this xm does not speak. "
+                f"Give its server the type {LEGACY}, or remove it"
+            )
         run_dir = self._env.get("XEND_RUN_DIR", RUN_DIR)
         if self._choice.uri is None and not self._wants_xmlrpc():
             frames = FrameConnection(run_dir + "/cli.sock")

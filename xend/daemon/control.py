@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
@@ -104,7 +105,20 @@ def stop(options: Options) -> int:
 
 
 def restart(options: Options) -> int:
-    return stop(options) or start(options)
+    with _announced(options.run_dir / "restarting"):
+        return stop(options) or start(options)
+
+
+@contextlib.contextmanager
+def _announced(marker: Path) -> Iterator[None]:
+    """While the file is there, a command line that finds no daemon waits for it a little."""
+    with contextlib.suppress(OSError):
+        marker.touch()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            marker.unlink()
 
 
 def reload(options: Options) -> int:

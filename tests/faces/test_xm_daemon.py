@@ -1,0 +1,151 @@
+"""xm against the whole daemon over a simulated host: by the short way, by XML-RPC, warm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faces.xmdaemon import Commands, Run, build_launcher, plain_argv, wait_until
+from tests.faces.xmreplay import CHECKOUT
+
+CONFIG = """
+name = "web"
+memory = 64
+kernel = "/proc/version"
+vif = ["mac=00:16:3e:00:00:05,bridge=xenbr0"]
+"""
+
+Xend = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def _loop_never_blocked() -> None:
+    """The daemon's loop is in another process."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("xend")
+    (folder / "web").write_text(CONFIG)
+    build_launcher(folder / "xm")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def xend(folder: Path) -> Iterator[Xend]:
+    """The daemon's verbs; it runs."""
+
+    def verb(name: str) -> None:
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "xend", name, "--hypervisor", "sim"),
+                *("--config", "/nosuch", "--run-dir", folder / "run"),
+                *("--state-dir", folder / "state"),
+            ],
+            cwd=CHECKOUT,
+            check=True,
+        )
+
+    verb("start")
+    wait_until((folder / "run/warm.sock").exists)
+    yield verb
+    verb("stop")
+
+
+@pytest.fixture(params=["short", "xmlrpc"])
+def xm(request: pytest.FixtureRequest, xend: Xend, folder: Path, tmp_path: Path) -> Run:
+    env = {"XEND_RUN_DIR": str(folder / "run"), "XM_CONFIG_FILE": "/nosuch", "HOME": "/"}
+    if request.param == "xmlrpc":
+        env["XM_TRANSPORT"] = "xmlrpc"
+    return Run(tmp_path, env)
+
+
+@pytest.fixture
+def web(xm: Run, folder: Path) -> Iterator[str]:
+    """A domain that runs."""
+    status, out, err = xm("create", str(folder / "web"))
+    assert (status, err) == (0, "")
+    assert out.startswith(f'Using config file "{folder}/web".\nStarted domain web (id=')
+    yield "web"
+    xm("destroy", "web")
+
+
+def test_its_life(xm: Run, web: str) -> None:
+    assert xm("domstate", web)[1] == "idle\n"
+    assert xm("pause", web) == (0, "", "")
+    assert xm("domstate", web)[1] == "paused by admin\n"
+    assert xm("unpause", web) == (0, "", "")
+    assert xm("rename", web, "other") == (0, "", "")
+    assert xm("rename", "other", web) == (0, "", "")
+    assert xm("reboot", "-w", web)[1] == "Domain web rebooted\nAll domains rebooted\n"
+    assert xm("shutdown", "-w", web)[1] == "Domain web terminated\nAll domains terminated\n"
+    assert xm("domid", web) == (3, "", "Error: Domain 'web' does not exist.\n")
+
+
+def test_listings(xm: Run, web: str) -> None:
+    status, out, err = xm("list")
+    assert (status, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == ["Name", "Domain-0", "web"]
+    assert out.splitlines()[2].split()[3:5] == ["1", "-b----"]
+    long = xm("list", "-l", web)[1].splitlines()
+    assert long[0] == "(domain"
+    assert long.index("    (name web)") > long.index(f"    (domid {xm('domid', web)[1].strip()})")
+    assert json.loads(xm("list", "--json", web)[1])[0]["name"] == "web"
+    assert len(xm("vcpu-list", web)[1].splitlines()) == 2
+    assert "00:16:3e:00:00:05" in xm("network-list", web)[1]
+    assert xm("block-list", web) == (0, "", "")
+    assert xm("uptime", web)[1].splitlines()[1].startswith("web ")
+    assert "nr_cpus                : " in xm("info")[1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nosuch"],
+        ["destroy", "nosuch"],
+        ["pause", "nosuch"],
+        ["list", "nosuch"],
+        ["console", "nosuch"],
+        ["mem-set", "nosuch", "1"],
+        ["sched-credit"],
+        ["create", "/nosuch/file"],
+        ["network-attach", "nosuch"],
+    ],
+)
+def test_refusals(xm: Run, words: list[str]) -> None:
+    status, _, err = xm(*words)
+    assert status in (1, 3)
+    assert err.startswith("Error: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_the_launcher_and_the_plain_command_line(xend: Xend, folder: Path) -> None:
+    env = {"XEND_RUN_DIR": str(folder / "run"), "PATH": os.environ["PATH"], "HOME": "/"}
+    runs = [
+        Commands(argv, env, folder).run("create", "web")
+        for argv in ([str(folder / "xm")], plain_argv())
+    ]
+    assert [run.returncode for run in runs] == [0, 1]
+    assert runs[0].stdout.splitlines()[1].startswith("Started domain web (id=")
+    assert "'web'" in runs[1].stderr
+    assert Commands([str(folder / "xm")], env, folder).run("destroy", "web").returncode == 0
+
+
+def test_a_restart_goes_unnoticed(xend: Xend, folder: Path) -> None:
+    """Commands that meet no daemon wait for the one that comes."""
+    env = {"XEND_RUN_DIR": str(folder / "run"), "PATH": os.environ["PATH"], "HOME": "/"}
+    restart = threading.Thread(target=xend, args=("restart",))
+    restart.start()
+    commands = Commands([str(folder / "xm")], env, folder)
+    runs = []
+    while restart.is_alive():
+        runs.append(commands.run("domid", "Domain-0"))
+    restart.join()
+    assert {(run.returncode, run.stdout, run.stderr) for run in runs} == {(0, "0\n", "")}
