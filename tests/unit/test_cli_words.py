@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.faces.xmdaemon import Run
+from xend.cli.command import Command
 from xend.cli.getopts import GetoptError, getopt, gnu_getopt
 from xend.cli.help import wrap
-from xend.cli.table import ALIASES, BY_NAME, COMMANDS, COMMON, Command, find
+from xend.cli.table import ALIASES, BY_NAME, COMMANDS, COMMON, find
 
 
 @pytest.fixture

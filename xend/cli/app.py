@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from xend.cli.command import Command
     from xend.cli.streams import ErrorStream, Stream
-    from xend.cli.table import Command
     from xend.cli.terminal import Terminal
 
     Handler = Callable[["Xm", list[str]], int | bool | None]

@@ -11,7 +11,6 @@ from xend.cli.failures import (
     CommandFailed,
     Exit,
     Fault,
-    OptionError,
     ProtocolError,
     Unreachable,
     UsageError,
@@ -22,11 +21,9 @@ from xend.cli.sysfs import names_in
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import IO
 
     from xend.cli.app import Xm
     from xend.cli.terminal import Program
-    from xend.cli.xenstore import XenStoreReader
 
 _POLL = 0.05
 """Seconds between two looks at a domain that is being created."""
@@ -34,8 +31,6 @@ _RETRIES = 20
 """Times that a console which fails while its domain is being created is tried again."""
 _CONSOLE_PATIENCE = 10.0
 """Seconds that a running domain's console may take to appear in XenStore."""
-_DISPLAY_PATIENCE = 10.0
-"""Seconds that a domain's display may take to appear in XenStore."""
 
 
 def find_program(xm: Xm, name: str) -> str:
@@ -251,83 +246,3 @@ def _console_tty(domid: int) -> str | None:
         return store.read(f"/local/domain/{domid}/console/tty") or None
     finally:
         store.close()
-
-
-def vncviewer(xm: Xm, args: list[str]) -> None:
-    options, params = xm.options("vncviewer", args, "", "autopass", "vncviewer-autopass")
-    if len(params) != 1:
-        raise UsageError("No domain given (or several parameters specified)", "vncviewer")
-    domid = int(child_value(xm.call("xend.domain", params[0]), "domid", -1))
-    argv, password = viewer_argv(domid, bool(options))
-    if xm.out.isatty():  # into a pipe it was always lost
-        xm.print("invoking  " + " ".join(argv))
-        xm.out.flush()
-    if password is not None:
-        with _password_file(password) as file:
-            os.dup2(file.fileno(), 0)
-    try:
-        os.execvpe(argv[0], argv, xm.env)
-    except OSError:
-        xm.err.write("Error: external vncviewer missing or not in the path\nExiting\n")
-        raise Exit(255) from None
-
-
-def spawn_viewer(xm: Xm, domid: int, autopass: bool) -> None:
-    """A viewer that goes on when the command has ended."""
-    import subprocess
-
-    argv, password = viewer_argv(domid, autopass)
-    stdin = subprocess.DEVNULL if password is None else _password_file(password)
-    try:
-        subprocess.Popen(
-            argv,
-            stdin=stdin,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env=dict(xm.env),
-        )
-    except OSError:
-        xm.err.write("failed to invoke vncviewer\n")
-        raise Exit(255) from None
-
-
-def viewer_argv(domid: int, autopass: bool) -> tuple[list[str], str | None]:
-    """The viewer's arguments, and the password that it shall read from its stdin."""
-    from xend.cli.xenstore import XenStoreReader
-
-    try:
-        store = XenStoreReader()
-    except OSError as error:
-        raise CommandFailed(f"Unable to connect to xenstored: {error.strerror}") from error
-    home = f"/local/domain/{domid}"
-    port = int(_read_eventually(store, f"{home}/console/vnc-port"))
-    backend = store.read(f"{home}/device/vfb/0/backend")
-    address = password = None
-    if backend is not None:
-        address = store.read(f"{backend}/vnclisten")
-        password = store.read(f"{backend}/vncpasswd") if autopass else None
-    store.close()
-    options = [] if password is None else ["-autopass"]
-    return ["vncviewer", *options, f"{address or 'localhost'}:{port - 5900}"], password
-
-
-def _read_eventually(store: XenStoreReader, path: str) -> str:
-    deadline = time.monotonic() + _DISPLAY_PATIENCE
-    while True:
-        value = store.read(path)
-        if value is not None:
-            return value
-        if time.monotonic() > deadline:
-            raise OptionError(f"The domain has no VNC display: {path} is not in XenStore")
-        time.sleep(0.1)
-
-
-def _password_file(password: str) -> IO[bytes]:
-    import tempfile
-
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the viewer inherits it
-    file.write(password.encode("utf-8", "surrogateescape") + b"\n")
-    file.seek(0)
-    file.flush()
-    return file

@@ -29,7 +29,7 @@ def create(xm: Xm, args: list[str]) -> int:
     def launch() -> None:
         domid = _launch(xm, request)
         if request.vncviewer:
-            from xend.cli.console import spawn_viewer
+            from xend.cli.display import spawn_viewer
 
             spawn_viewer(xm, domid, request.vncviewer_autopass)
 

@@ -70,7 +70,7 @@ def start(xm: Xm, args: list[str]) -> int:
         xm.call("xend.domain.start", name, "paused" in flags)
         domid = running_domid(xm, name)
         if "vncviewer" in flags:
-            from xend.cli.console import spawn_viewer
+            from xend.cli.display import spawn_viewer
 
             spawn_viewer(xm, domid, "vncviewer-autopass" in flags)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from xend.cli.table import BY_NAME, COMMANDS, COMMON, Command
+from xend.cli.command import Command
+from xend.cli.table import BY_NAME, COMMANDS, COMMON
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from _signal import (  # type: ignore[import-not-found]  # without the enums of 
 )
 
 from xend.cli.app import Xm, run_command
+from xend.cli.command import Command
 from xend.cli.streams import ErrorStream, Stream
-from xend.cli.table import ALIASES, BY_NAME, Command, find
+from xend.cli.table import ALIASES, BY_NAME, find
 from xend.cli.terminal import LocalTerminal
 
 TYPE_CHECKING = False

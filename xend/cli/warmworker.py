@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-    from xend.cli.table import Command
+    from xend.cli.command import Command
 
 MAGIC = b"xmwarm1\0"
 HEAD = len(MAGIC) + 4
