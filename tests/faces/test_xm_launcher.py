@@ -12,6 +12,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -270,6 +271,27 @@ def test_create_with_console_that_fails(xm: Commands, daemon: FakeDaemon, tmp_pa
     assert done.stdout.splitlines()[-1] == "gone"
     assert done.stderr == "Error: Device 0 (vif) could not be connected.\n"
     assert daemon.called()[-1] == "xend.domain.destroy"
+
+
+def test_a_terminal_that_was_raw_is_set_back(
+    xm: Commands, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    (tmp_path / "web").write_text(CONFIG)
+    attached = tmp_path / "attached"
+
+    def fail(_name: str) -> None:
+        wait_until(attached.exists)
+        raise Refusal(2, "No.")
+
+    daemon.methods["xend.domain.waitForDevices"] = fail
+    controller, terminal = pty.openpty()
+    before = termios.tcgetattr(terminal)
+    with program(tmp_path, "xenconsole", f"stty raw; touch {attached}; exec sleep 30"):
+        process = xm.start("create", "-c", "web", stdin=terminal, stdout=terminal)
+        assert process.communicate(timeout=20)[1] == "Error: No.\n"
+    assert termios.tcgetattr(terminal) == before
+    os.close(controller)
+    os.close(terminal)
 
 
 def test_create_with_console_that_comes_too_early(xm: Commands, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from xend.cli.failures import (
 )
 from xend.cli.records import child_value
 from xend.cli.sysfs import names_in
+from xend.cli.terminal import TerminalMode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ class _Attendance:
         self._name = name
         self._child = child
         self._program: Program | None = None
+        self._mode = TerminalMode()
         self._tty: str | None = None
         """The pseudo-terminal of the console that was attached, as XenStore named it then."""
         self._left = False
@@ -161,6 +163,7 @@ class _Attendance:
         if status and self._program is not None:
             self._program.kill()
             self._program = None
+            self._mode.restore()
         self._report()
         if status == 0:
             self._wait_for_console()

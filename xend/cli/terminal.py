@@ -7,7 +7,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import NoReturn, Protocol
+    from typing import Any, NoReturn, Protocol
 
     from xend.cli.streams import Stream
 
@@ -49,6 +49,27 @@ class LocalTerminal:
 
     def leave(self) -> None:
         """Nothing to do: a child's output goes elsewhere already."""
+
+
+class TerminalMode:
+    """How the terminal on standard input was set, to set it so again after a program that was
+    made to end while it had it raw."""
+
+    def __init__(self) -> None:
+        self._mode: list[Any] | None = None
+        if os.isatty(0):
+            import termios
+
+            self._mode = termios.tcgetattr(0)
+
+    def restore(self) -> None:
+        if self._mode is not None:
+            import termios
+
+            try:
+                termios.tcsetattr(0, termios.TCSADRAIN, self._mode)
+            except termios.error:
+                pass  # it has been closed meanwhile
 
 
 class LocalProgram:

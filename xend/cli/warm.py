@@ -153,6 +153,7 @@ def _run_dir(socket_path: str) -> str:
 
 def import_everything() -> None:
     """What commands import when they run, so that workers share it."""
+    from xend.cli import poolconfig  # noqa: F401
     from xend.config import sxp, xmcreate  # noqa: F401
 
     for command in COMMANDS:
