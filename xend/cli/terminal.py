@@ -64,12 +64,11 @@ class TerminalMode:
 
     def restore(self) -> None:
         if self._mode is not None:
+            import contextlib
             import termios
 
-            try:
+            with contextlib.suppress(termios.error):  # it may have been closed meanwhile
                 termios.tcsetattr(0, termios.TCSADRAIN, self._mode)
-            except termios.error:
-                pass  # it has been closed meanwhile
 
 
 class LocalProgram:
