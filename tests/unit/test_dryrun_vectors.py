@@ -40,8 +40,9 @@ class Host:
     def path(self, *parts: str) -> Path:
         return Path(f"{self.root}{posixpath.join(*parts)}")
 
-    def open(self, name: str, flags: int) -> int:
-        return REAL_OPEN(self.path("/", name), flags)
+    def open(self, name: str | Path, flags: int) -> int:
+        path = name if isinstance(name, Path) else self.path("/", name)
+        return REAL_OPEN(path, flags)
 
     def put(self, name: str, content: bytes) -> None:
         path = self.path("/", name)

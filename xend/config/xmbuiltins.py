@@ -25,6 +25,7 @@ from xend.config.xmvalues import (
     integer,
     is_true,
     iterate,
+    key_of,
     repr2,
     str2,
     throw,
@@ -160,6 +161,11 @@ def types(machine: Machine) -> dict[str, Type]:
         machine.meter.grow(len(items))
         return items
 
+    def collect_set(given: Arguments, keywords: Keywords) -> Set:
+        items = collect(given, keywords)
+        machine.meter.spend(len(items) >> 2)
+        return Set(items)
+
     return {
         kind.name: kind
         for kind in (
@@ -173,8 +179,8 @@ def types(machine: Machine) -> dict[str, Type]:
             Type("list", collect),
             Type("tuple", lambda a, k: tuple(collect(a, k))),
             Type("dict", _to_dict),
-            Type("set", lambda a, k: Set(collect(a, k))),
-            Type("frozenset", lambda a, k: Set(collect(a, k))),
+            Type("set", collect_set),
+            Type("frozenset", collect_set),
             Type("object", lambda a, k: throw("TypeError", "object() is not available")),
             Type("enumerate", _enumerate),
             Type("reversed", lambda a, k: Items(list(iterate(a[0]))[::-1], "reversed")),
@@ -372,7 +378,7 @@ def _simple(machine: Machine) -> dict[str, tuple[int, int, Callable[[Arguments],
         "divmod": (2, 2, lambda a: _divmod(m, a)),
         "filter": (2, 2, lambda a: _filter(m, a)),
         "format": (1, 2, lambda a: format_value(a[0], str2(a[1]) if a[1:] else "", m.meter)),
-        "hash": (1, 1, lambda a: hash2(a[0])),
+        "hash": (1, 1, lambda a: hash2(key_of(a[0]))),
         "hex": (1, 1, lambda a: _based("0x", "x", a[0])),
         "id": (1, 1, lambda a: id(a[0])),
         "isinstance": (2, 2, lambda a: is_instance(a[0], a[1])),

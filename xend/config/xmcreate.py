@@ -185,16 +185,22 @@ def load_config(
 
 def first_character(path: str, cwd: str) -> str:
     try:
-        with Path(cwd, path).open("rb") as opened:
-            return opened.read(1).decode("latin-1")
+        return read_start(path, cwd, 1).decode("latin-1")
     except OSError as error:
         raise ConfigError(f"[Errno {error.errno}] {error.strerror}: '{path}'", file=path) from None
+
+
+def read_start(path: str, cwd: str, size: int) -> bytes:
+    """The first bytes of a file; nothing of a pipe in which nobody writes."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(Path(cwd, path), flags), "rb") as opened:
+        return opened.read(size) or b""
 
 
 def read_sxp(path: str, cwd: str) -> sxp.Value:
     """A finished configuration (-F)."""
     try:
-        data = Path(cwd, path).read_bytes()
+        data = read_start(path, cwd, sxp.MAX_TEXT + 1)
     except OSError as error:
         raise UsageError(f"Cannot read file {path}: {error.strerror}", file=path) from None
     return sxp.parse_one(data.decode("utf-8", "surrogateescape"), file=path)

@@ -21,6 +21,7 @@ from xend.config.xmvalues import (
     Module,
     Set,
     Type,
+    cost,
     is_true,
     iterate,
     key_of,
@@ -149,6 +150,7 @@ class ExpressionEvaluator(Machine):
         left = self.value(node.first, frame)
         for op, operand in node.rest:
             right = self.value(operand, frame)
+            self.meter.spend(cost(left) + cost(right))
             if not COMPARISONS[op](left, right):
                 return False
             left = right
@@ -205,7 +207,12 @@ class ExpressionEvaluator(Machine):
         found = method(owner, name)
         if found is not None:
             bound = found
-            return Builtin(name, lambda given, keywords: bound(self, owner, given, keywords))
+
+            def call(given: Arguments, keywords: Keywords) -> object:
+                self.meter.spend(cost(owner))
+                return bound(self, owner, given, keywords)
+
+            return Builtin(name, call)
         raise AttributeError(f"'{type_name(owner)}' object has no attribute '{name}'")
 
     def exception_attribute(self, error: ExceptionValue, name: str) -> object:
@@ -273,6 +280,7 @@ class ExpressionEvaluator(Machine):
     def call(self, function: object, arguments: Arguments, keywords: Keywords) -> object:
         if isinstance(function, FunctionValue):
             return self.call_function(function, arguments, keywords)
+        self.meter.spend(sum([cost(argument) for argument in arguments]))
         if isinstance(function, Builtin):
             return function.function(arguments, keywords)
         if isinstance(function, Type):

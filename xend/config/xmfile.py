@@ -8,7 +8,7 @@ error that names the construct, its place, and a way to write it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Final, TextIO
 
 from xend.config.sxp import Long
 from xend.config.xmeval import HOST_ERRORS, Evaluator, thrown
@@ -19,8 +19,10 @@ from xend.config.xmmethods import Arguments, Keywords
 from xend.config.xmmodules import foreign
 from xend.config.xmscope import Frame
 from xend.config.xmsource import Source
-from xend.config.xmvalues import EXCEPTIONS, Builtin, Dict, Module, Thrown, str2
+from xend.config.xmvalues import EXCEPTIONS, Builtin, Dict, Module, Thrown, check_size, str2
 from xend.errors import ConfigError
+
+_MAX_MESSAGE: Final = 2000
 
 OptionValue = str | int | float | list[object]
 
@@ -60,17 +62,17 @@ def load(path: str, run: Run) -> dict[str, OptionValue]:
         _prepare(evaluator, names, path, run)
         frame = Frame(names, Dict(), evaluator.builtins, path)
         evaluator.run_source(Source.of_file(foreign(path), run.cwd), frame)
+        return {
+            str(name): _plain(names[name])
+            for name in names
+            if type(names[name]) in (str, int, float, list)
+        }
     except Refused as refusal:
         raise _refusal(evaluator, refusal) from None
     except RecursionError:
         raise _refusal(evaluator, Refused("so deep a nesting", "less of it")) from None
     except (Thrown, *HOST_ERRORS) as error:
         raise _failure(evaluator, error) from None
-    return {
-        str(name): _plain(names[name])
-        for name in names
-        if type(names[name]) in (str, int, float, list)
-    }
 
 
 def _prepare(evaluator: Evaluator, names: Dict, path: str, run: Run) -> None:
@@ -121,6 +123,7 @@ class _Variables:
 
 def _plain(value: object) -> OptionValue:
     """An option's value, with text in place of Latin-1 bytes."""
+    check_size(value)
     plain = _plain_item(value)
     assert isinstance(plain, (str, int, float, list))
     return plain
@@ -149,8 +152,9 @@ def _failure(evaluator: Evaluator, error: BaseException) -> Exception:
             return ExitRequested(int(code or 0) & 0xFF)
         return ExitRequested(1, shown(str2(code)))
     node = evaluator.here
+    text = shown(value.text())
     return ConfigError(
-        shown(value.text()),
+        text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + "…",
         file=evaluator.file,
         line=node.line,
         column=node.column,
@@ -161,8 +165,9 @@ def _failure(evaluator: Evaluator, error: BaseException) -> Exception:
 def _refusal(evaluator: Evaluator, refusal: Refused) -> ConfigError:
     node = evaluator.here
     instead = f"; write instead: {refusal.instead}" if refusal.instead else ""
+    place = f"{evaluator.file}:{node.line}:{node.column}: " if node.line else ""
     return ConfigError(
-        f"{evaluator.file}:{node.line}:{node.column}: {refusal.what}{instead}",
+        f"{place}{refusal.what}{instead}",
         file=evaluator.file,
         line=node.line,
         column=node.column,

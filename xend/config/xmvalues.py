@@ -14,8 +14,10 @@ from typing import Final, NoReturn
 from xend.config.pydict import KeyTable, hash_bytes, hash_float, hash_int, hash_tuple
 from xend.config.sxp import Long, show_float
 from xend.config.xmlex import Unicode
+from xend.config.xmlimits import Refused
 
 _MAX_REPR_DEPTH: Final = 60
+_MAX_NESTED: Final = 200_000
 
 
 def hash2(value: object) -> int:
@@ -92,13 +94,22 @@ class Set:
     __hash__ = None  # type: ignore[assignment]
 
 
+_CONTAINERS: Final = (list, tuple, Dict)
+
+
 def key_of(value: object) -> Hashable:
     """The value as a key; a list, dict or set is none."""
+    if isinstance(value, tuple):
+        check_size(value)
+    return _key_of(value)
+
+
+def _key_of(value: object) -> Hashable:
     if isinstance(value, (list, dict, Set)):
         raise TypeError(f"unhashable type: '{type_name(value)}'")
     if isinstance(value, tuple):
         for item in value:
-            key_of(item)
+            _key_of(item)
     if isinstance(value, Hashable):
         return value
     raise TypeError(f"unhashable type: '{type_name(value)}'")
@@ -283,6 +294,8 @@ def str2(value: object) -> str:
 
 def repr2(value: object, depth: int = 0) -> str:
     """`repr(value)`."""
+    if depth == 0 and isinstance(value, _CONTAINERS):
+        check_size(value)
     if depth > _MAX_REPR_DEPTH:
         return "..."
     if isinstance(value, str):
@@ -351,6 +364,37 @@ def is_true(value: object) -> bool:
     return bool(len(value)) if isinstance(value, Set) else bool(value)
 
 
+def check_size(*values: object) -> None:
+    """Refuses values that are too large to go through with all that is nested in them.
+
+    A list that holds another twice, and so on, grows exponentially without taking any memory.
+    """
+    left = _MAX_NESTED
+    stack = list(values)
+    while stack:
+        value = stack.pop()
+        if isinstance(value, (list, tuple)):
+            left -= len(value)
+            stack.extend([item for item in value if isinstance(item, _CONTAINERS)])
+        elif isinstance(value, Dict):
+            left -= 2 * len(value)
+            stack.extend([item for item in value.values() if isinstance(item, _CONTAINERS)])
+        if left < 0:
+            raise Refused(
+                "the file makes values that are nested too much",
+                f"lists and dictionaries of at most {_MAX_NESTED} items with all within them",
+            )
+
+
+def cost(value: object) -> int:
+    """Steps that going through the value once counts for."""
+    if isinstance(value, str):
+        return len(value) >> 10
+    if isinstance(value, (list, tuple)):
+        return len(value) >> 3
+    return len(value) >> 1 if isinstance(value, (Dict, Set)) else 0
+
+
 def iterate(value: object) -> Iterable[object]:
     """What a `for` over the value goes through."""
     if isinstance(value, (str, list, tuple)):
@@ -368,33 +412,45 @@ def iterate(value: object) -> Iterable[object]:
 
 def equal(a: object, b: object) -> bool:
     """`a == b`."""
+    if isinstance(a, _CONTAINERS) and isinstance(b, _CONTAINERS):
+        check_size(a, b)
+    return _equal(a, b)
+
+
+def _equal(a: object, b: object) -> bool:
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return (
             isinstance(a, list) == isinstance(b, list)
             and len(a) == len(b)
-            and all(equal(x, y) for x, y in zip(a, b, strict=True))
+            and all(_equal(x, y) for x, y in zip(a, b, strict=True))
         )
     if isinstance(a, Set) and isinstance(b, Set):
         return set(a.keys) == set(b.keys)
     if isinstance(a, Dict) and isinstance(b, Dict):
-        return len(a) == len(b) and all(k in b and equal(a[k], b[k]) for k in a)
+        return len(a) == len(b) and all(k in b and _equal(a[k], b[k]) for k in a)
     return a == b
 
 
 def compare(a: object, b: object) -> int:
     """`cmp(a, b)`: Python 2 orders everything; unlike things go by the name of their type."""
+    if isinstance(a, _CONTAINERS) and isinstance(b, _CONTAINERS):
+        check_size(a, b)
+    return _compare(a, b)
+
+
+def _compare(a: object, b: object) -> int:
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
         return (a > b) - (a < b)
     if isinstance(a, str) and isinstance(b, str):
         return (a > b) - (a < b)
     if isinstance(a, (list, tuple)) and type(a) is type(b):
         for x, y in zip(a, b, strict=False):
-            if not equal(x, y):
-                return compare(x, y)
+            if not _equal(x, y):
+                return _compare(x, y)
         return (len(a) > len(b)) - (len(a) < len(b))
     if isinstance(a, Dict) and isinstance(b, Dict):
         return _compare_dicts(a, b)
-    if a is b or equal(a, b):
+    if a is b or _equal(a, b):
         return 0
     left, right = _rank(a), _rank(b)
     return 1 if left > right else -1
@@ -412,9 +468,9 @@ def _rank(value: object) -> tuple[int, str]:
 def _compare_dicts(a: Dict, b: Dict) -> int:
     if len(a) != len(b):
         return 1 if len(a) > len(b) else -1
-    for key in sorted(set(a) | set(b), key=cmp_to_key(compare)):
+    for key in sorted(set(a) | set(b), key=cmp_to_key(_compare)):
         if key not in b or key not in a:
             return 1 if key not in a else -1
-        if not equal(a[key], b[key]):
-            return compare(a[key], b[key])
+        if not _equal(a[key], b[key]):
+            return _compare(a[key], b[key])
     return 0
