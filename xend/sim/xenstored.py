@@ -268,24 +268,34 @@ class SimXenstored:
         if above is None:
             # Gone meanwhile outside this transaction, which is lost already (rm_node).
             raise failure("rm", name, "EINVAL")
-        for gone in list(self._below(name, transaction)):
+        for gone in self._below(name, transaction):
             self._drop(gone, transaction)
             self._fire(gone, transaction, exact=gone != name)
+            if transaction is not None and gone != name:
+                self._forget_child(gone, transaction)
         if _base(name) not in above.children:
             # Made meanwhile outside: likewise (delete_child).
             raise failure("rm", name, "EIO")
+        self._forget_child(name, transaction)
+
+    def _forget_child(self, name: str, transaction: Transaction | None) -> None:
+        above = self._access(_parent(name), transaction)
+        assert above is not None
         children = tuple(child for child in above.children if child != _base(name))
         self._put(_parent(name), replace(above, children=children), transaction)
 
     def _below(self, name: str, transaction: Transaction | None) -> Iterator[str]:
-        """The node and all below it, children before their parents."""
+        """The node and all below it, children before their parents (walk_node_tree)."""
         stack = [(name, False)]
         while stack:
             at, done = stack.pop()
-            node = self._access(at, transaction)
-            if done or node is None:
+            if done:
                 yield at
                 continue
+            node = self._access(at, transaction)
+            if node is None:
+                # Gone meanwhile outside: likewise.
+                raise failure("rm", name, "EIO")
             stack.append((at, True))
             stack.extend((f"{at}/{child}", False) for child in reversed(node.children))
 
