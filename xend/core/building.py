@@ -171,6 +171,7 @@ class Building:
         """Complete, and without a mistake that can be seen from here."""
         snapshot, files = self._context.snapshot, self._context.files
         check_unique_devices(config)
+        await self._context.store_answers()
         await snapshot.refresh()
         views = snapshot.views()
         # The cheap refusals first: a name that is taken must not wait for a slow disk.

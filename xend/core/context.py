@@ -23,9 +23,17 @@ from xend.core.ports import (
 from xend.core.reservations import Reservations
 from xend.core.snapshot import Snapshot
 from xend.core.views import DomainView, ServiceSettings
-from xend.errors import DomainNotFound, DomainStateError, HypervisorError
+from xend.errors import (
+    DomainNotFound,
+    DomainStateError,
+    HypervisorError,
+    XenStoreUnavailable,
+)
 from xend.model.status import PowerState
 from xend.model.units import DOM0, Domid
+
+STORE_PATIENCE = 5.0
+"""Seconds that xenstored may take for one read."""
 
 Body = Callable[..., Awaitable[Any]]
 """A verb: called with the job, then the ref or configuration, then its arguments by name."""
@@ -43,6 +51,20 @@ class Context:
     snapshot: Snapshot
     memory: MemoryBroker
     reserved: Reservations = field(default_factory=Reservations)
+
+    async def store_answers(self) -> None:
+        """Before anything is built: libxl would wait for a dead xenstored without end."""
+        try:
+            async with asyncio.timeout(STORE_PATIENCE):
+                await self.store.exists("/local/domain/0")
+        except TimeoutError:
+            raise XenStoreUnavailable(
+                f"xenstored does not answer within {STORE_PATIENCE:.0f} s; nothing was changed. "
+                "Is it alive (pidof xenstored)?",
+                operation="read",
+                path="/local/domain/0",
+                reason="no reply",
+            ) from None
 
     async def current(self, job: Job, ref: str | int) -> DomainView:
         """The job's domain as it is now that its turn has come; DomainNotFound(ref)."""

@@ -28,6 +28,8 @@ class Identity:
     """What the journal has of it; None unless `origin` is xend (and while it is being built)."""
     started: float | None = None
     paused_by_admin: bool = False
+    ask_again: float = float("-inf")
+    """Monotonic seconds before which a stranger's configuration is not asked for again."""
     handle: str = ""
     """The hypervisor's uuid of it: another than `uuid` for a dead one that was set aside."""
 

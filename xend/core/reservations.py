@@ -14,7 +14,6 @@ from xend.core.views import DomainView
 from xend.errors import ConfigError, ConflictError
 from xend.model.devices import Device, Vif
 from xend.model.domain import DomainConfig
-from xend.model.units import DOM0
 
 
 class Reservations:
@@ -103,8 +102,10 @@ class Reservations:
 
 
 def _exists(name: str, view: DomainView, what: str, value: str) -> ConflictError:
-    who = "is Domain-0" if view.domid == DOM0 else f"already exists with ID '{view.domid}'"
-    return ConflictError(f"Domain '{name}' {who}", what=what, value=value, domain=view.name)
+    """The original's words; it named the new domain even when the uuid is what they share."""
+    who = f"already exists with ID '{view.domid}'"
+    why = f": {value} is the uuid of '{view.name}'" if view.name != name else ""
+    return ConflictError(f"Domain '{name}' {who}{why}", what=what, value=value, domain=view.name)
 
 
 def random_mac(taken: set[str]) -> str:

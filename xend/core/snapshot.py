@@ -23,6 +23,11 @@ from xend.model.units import DOM0, Domid
 
 log = logging.getLogger("xend.snapshot")
 
+LEARN_PATIENCE = 0.5
+"""Seconds that a reader waits for a stranger's configuration; it is learned all the same."""
+ASK_AGAIN = 5.0
+"""Seconds until one that could not be had is asked for again."""
+
 Changed = Callable[[str, Identity], None]
 """Called with `created`, `renamed` or `destroyed` when a domain is first seen, or gone."""
 
@@ -52,6 +57,7 @@ class Snapshot:
         self._taken_at = float("-inf")
         self._age = 0
         self._flight: tuple[int, asyncio.Task[None]] | None = None
+        self._learning: dict[Domid, asyncio.Task[None]] = {}
 
     # -- What the hypervisor says ------------------------------------------------------------------
 
@@ -240,20 +246,38 @@ class Snapshot:
         return matches[0] if matches else None
 
     async def learn_config(self, view: DomainView) -> DomainView:
-        """With its configuration, read from libxl if it is a stranger's."""
+        """With its configuration, read from libxl if it is a stranger's.
+
+        A reader waits for that only so long: XenStore may be slow, or not answer at all.
+        """
         if view.config is not None or view.domid is None:
             return view
         identity = self._known.get(view.domid)
         if identity is None or identity.uuid != view.uuid:
             return view
-        if identity.config is None:
-            try:
-                identity.config = await self._hypervisor.config_of(view.domid)
-            except XendError as error:
-                log.info("no configuration of domain %d: %s", view.domid, error)
+        if identity.config is None and self._clock.monotonic() >= identity.ask_again:
+            task = self._learning.get(view.domid)
+            if task is None:
+                task = asyncio.create_task(self._learn(identity), name=f"xend-learn-{view.domid}")
+                self._learning[view.domid] = task
+                task.add_done_callback(lambda _: self._learning.pop(identity.domid, None))
+            await asyncio.wait([task], timeout=LEARN_PATIENCE)
         return replace(view, config=identity.config)
 
+    async def _learn(self, identity: Identity) -> None:
+        try:
+            identity.config = await self._hypervisor.config_of(identity.domid)
+        except XendError as error:
+            log.info("no configuration of domain %d: %s", identity.domid, error)
+        if identity.config is None:
+            identity.ask_again = self._clock.monotonic() + ASK_AGAIN
+
     async def close(self) -> None:
+        learning = [*self._learning.values()]
+        for task in learning:
+            task.cancel()
+        if learning:
+            await asyncio.wait(learning)
         if self._flight is not None and not self._flight[1].done():
             self._flight[1].cancel()
             await asyncio.wait([self._flight[1]])

@@ -67,6 +67,8 @@ class XenHypervisor:
 
     def __init__(self, *, parallel: int | None = None) -> None:
         """`parallel`: long operations at once; None: as many as Domain-0 has vcpus."""
+        # What reads XenStore (names of pools, consoles, configurations) is not on the query lane:
+        # a listing does not wait for xenstored.
         self._query = Lane("query", self._open)
         self._quick = Lane("quick", self._open, 2)
         self._asking: Lane | None = None
@@ -134,7 +136,7 @@ class XenHypervisor:
         return await self._ask(self._query, "vcpus", domid, read)
 
     async def cpupools(self) -> Mapping[int, str]:
-        return await self._ask(self._query, "cpupools", None, lambda c: c.cpupools())
+        return await self._ask(self._quick, "cpupools", None, lambda c: c.cpupools())
 
     async def scheduler(self, domid: Domid) -> tuple[int, int]:
         return await self._ask(self._query, "scheduler", domid, lambda c: c.scheduler_params(domid))
@@ -148,7 +150,7 @@ class XenHypervisor:
         await self._ask(self._quick, "debug keys", None, lambda c: c.send_debug_keys(keys))
 
     async def console_tty(self, domid: Domid) -> str:
-        return await self._ask(self._query, "console", domid, lambda c: c.console_tty(domid))
+        return await self._ask(self._quick, "console", domid, lambda c: c.console_tty(domid))
 
     async def retrieve_config(self, domid: Domid) -> Mapping[str, Any]:
         text = await self._ask(
