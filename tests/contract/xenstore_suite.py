@@ -21,7 +21,7 @@ from xend.errors import (
     XenStoreQuota,
 )
 
-SOON = 10.0
+SOON = 30.0
 """Seconds within which an event must come."""
 
 
