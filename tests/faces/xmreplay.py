@@ -143,7 +143,6 @@ def mount(*args: str) -> None:
 
 def make_host(folder: Path) -> None:
     """Stand-ins for what the recordings had: a kernel, devices, programs, the uptime."""
-    mount("--make-rprivate", "/")
     for place in ("/run", "/boot", "/sys"):
         mount("-t", "tmpfs", "none", place)
     Path("/etc/xen").mkdir(exist_ok=True)
@@ -354,6 +353,9 @@ if __name__ == "__main__":
     from xend.cli import warm as warm_side
     from xend.cli.main import main
 
+    mount("--make-rprivate", "/")
+    if not str(CHECKOUT).startswith("/tmp/"):
+        mount("-t", "tmpfs", "none", "/tmp")  # recordings have files there
     with tempfile.TemporaryDirectory() as name:
         make_host(Path(name))
         if sys.argv[1] == "plain":
