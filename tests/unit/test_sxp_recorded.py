@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ def check_pretty(case: dict[str, Any]) -> None:
         assert sxp.pretty(value, width) == case[key]
 
 
-ACCESS = {
+ACCESS: dict[str, Callable[..., Any]] = {
     "name": sxp.name_of,
     "attributes": sxp.attributes,
     "attribute": sxp.attribute,
@@ -84,7 +85,7 @@ def check_access(case: dict[str, Any]) -> None:
     assert got == case["value"]
 
 
-CHECKS = {
+CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {
     "parse": check_parse,
     "show": check_show,
     "pretty": check_pretty,

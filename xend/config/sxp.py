@@ -41,7 +41,7 @@ _TOKEN = re.compile(
     | (?P<close>   \) )
     | '(?P<single> (?: [^'\\]++ | \\. )*+ )'
     | "(?P<double> (?: [^"\\]++ | \\. )*+ )"
-    | (?P<atom>    [!-~] [^ \t\n\v\f\r{}()<>\[\];\#]* )
+    | (?P<atom>    (?!['"]) [!-~] [^ \t\n\v\f\r{}()<>\[\];\#]* )
     """,
     re.VERBOSE | re.DOTALL,
 )
