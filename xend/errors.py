@@ -185,7 +185,8 @@ class XenStoreMissing(XenStoreError):
 
 
 class XenStoreQuota(XenStoreError):
-    """ENOSPC or EDQUOT (nodes, watches or transactions of a domain) or E2BIG (a value)."""
+    """Field `limit`: `domain` (ENOSPC, EDQUOT: nodes or transactions of a domain), `size` (E2BIG
+    from xenstored: a message, or the number of watches) or `payload` (too long to be sent)."""
 
     key = "xenstore.quota"
 
