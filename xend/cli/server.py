@@ -27,7 +27,20 @@ RESTART_PATIENCE = 3.0
 _RETRY_PAUSE = 0.05
 _MAX_INT = 2**31 - 1
 _MIN_INT = -(2**31)
-_ENOENT, _ECONNREFUSED = 2, 111
+_ECONNRESET = 104
+_NOT_THERE = (2, 111)
+"""ENOENT and ECONNREFUSED."""
+
+ONLY_LOOK = frozenset(
+    (
+        *("xend.domain", "xend.domains", "xend.domains_with_state", "xend.node.info"),
+        *("xend.node.log", "xend.node.dmesg.info", "xend.node.pciinfo", "xend.cpu_pool.list"),
+        *("xend.domain.getVCPUInfo", "xend.domain.getDeviceSxprs", "xend.domain.getRestartCount"),
+        *("xend.domain.getBlockDeviceClass", "xend.domain.getpauseflag"),
+        *("xend.domain.sched_credit_get", "xend.domain.sched_credit2_get"),
+    )
+)
+"""Methods that can be called twice: they change nothing."""
 
 
 class ServerChoice:
@@ -126,11 +139,17 @@ class Server:
         for value in params:
             check_integers(value)
         try:
-            return self._connected()(method, params)
+            return self._attempt(method, params)
         except Unreachable as error:
-            if not self._may_come_back(error):
+            if not self._may_come_back(error, method):
                 raise
             return self._call_after_restart(method, params)
+
+    def _attempt(self, method: str, params: tuple[Any, ...]) -> Any:
+        try:
+            return self._connected()(method, params)
+        except Unreachable:
+            raise
         except OSError as error:
             raise Unreachable(error.errno or 0, error.strerror or str(error)) from error
 
@@ -178,11 +197,15 @@ class Server:
     def _wants_xmlrpc(self) -> bool:
         return self._env.get("XM_TRANSPORT") == "xmlrpc"
 
-    def _may_come_back(self, error: Unreachable) -> bool:
-        """Only this host's daemon, only if it was not there, only if something says so."""
-        if self._choice.uri is not None or getattr(error, "sent", False):
+    def _may_come_back(self, error: Unreachable, method: str) -> bool:
+        """Only this host's daemon, only if something says so, and only if it was not there: one
+        that ended over a call may have done it, unless that call only looks."""
+        if self._choice.uri is not None:
             return False
-        return error.errno in (_ENOENT, _ECONNREFUSED) and restart_in_progress(self._env)
+        lost = error.errno == _ECONNRESET and method in ONLY_LOOK
+        if not lost and (getattr(error, "sent", False) or error.errno not in _NOT_THERE):
+            return False
+        return restart_in_progress(self._env)
 
     def _call_after_restart(self, method: str, params: tuple[Any, ...]) -> Any:
         deadline = time.monotonic() + RESTART_PATIENCE
@@ -190,9 +213,9 @@ class Server:
             time.sleep(_RETRY_PAUSE)
             self.disconnect()
             try:
-                return self._connected()(method, params)
+                return self._attempt(method, params)
             except Unreachable as error:
-                if getattr(error, "sent", False):
+                if getattr(error, "sent", False) and method not in ONLY_LOOK:
                     raise
                 if time.monotonic() >= deadline:
                     raise Restarting(error.errno, error.strerror) from error
