@@ -13,6 +13,7 @@ from typing import Any, Final
 from xend.config import sxp
 from xend.config.deviceanswer import encode_device, encode_pcis
 from xend.config.devicesxp import Maker
+from xend.config.kept import showable
 from xend.config.pydict import ordered
 from xend.config.sxpkeys import (
     DEVICE_MODEL,
@@ -135,8 +136,8 @@ def _common(config: DomainConfig, seen: Observed, *, vcpu_avail: bool) -> list[s
         ["bootloader_args", config.bootloader_args],
         ["name", config.name],
         ["on_reboot", config.on_reboot.value],
-        ["maxmem", _or(seen.maxmem, config.max_memory // 1024)],
-        ["memory", _or(seen.memory, config.memory // 1024)],
+        ["maxmem", _or(seen.maxmem, _mib(config.max_memory))],
+        ["memory", _or(seen.memory, _mib(config.memory))],
         ["shadow_memory", config.shadow_memory // 1024],
     ]
     if vcpu_avail:
@@ -150,7 +151,7 @@ def _common(config: DomainConfig, seen: Observed, *, vcpu_avail: bool) -> list[s
         value = getattr(seen, name)
         if value is not None:
             tree.append([name, value])
-    label = config.other.get("security_label")
+    label = _kept(config).get("security_label")
     if label:
         tree.append(["security_label", label])
     tree.append(["image", _image(config)])
@@ -169,28 +170,37 @@ def _cpus(config: DomainConfig) -> list[sxp.Value]:
     return [[*one] for one in affinity]
 
 
+def _kept(config: DomainConfig) -> dict[str, Any]:
+    return showable(config.other) if config.other else {}
+
+
+def _mib(kib: int) -> int:
+    """Rounded down, but never to nothing, which no reader accepts."""
+    return max(1, kib // 1024)
+
+
 def _or(seen: int | None, configured: int) -> int:
     return configured if seen is None else seen
 
 
 def _mask(config: DomainConfig) -> int:
     online = config.vcpus if config.vcpus_online is None else config.vcpus_online
-    return int(config.other.get("vcpu_avail", (1 << online) - 1))
+    return int(_kept(config).get("vcpu_avail", (1 << online) - 1))
 
 
 def _image(config: DomainConfig) -> list[sxp.Value]:
     kind = "hvm" if config.type is DomainType.HVM else "linux"
     if config.type is DomainType.PVH:
         kind = "pvh"
-    tree: list[sxp.Value] = [config.other.get("image_type", kind), ["kernel", config.kernel]]
+    tree: list[sxp.Value] = [_kept(config).get("image_type", kind), ["kernel", config.kernel]]
     if config.ramdisk:
         tree.append(["ramdisk", config.ramdisk])
     if config.cmdline:
         tree.append(["args", config.cmdline])
-    tree.append(["superpages", config.other.get("superpages", 0)])
+    tree.append(["superpages", _kept(config).get("superpages", 0)])
     shown = _platform(config)
     tree += [[name, shown[name]] for name in PLATFORM_ORDER if name in shown]
-    notes = config.other.get("notes")
+    notes = _kept(config).get("notes")
     if notes:
         tree.append(["notes", *([name, value] for name, value in notes.items())])
     return tree
@@ -219,7 +229,7 @@ def _devices(config: DomainConfig, *, running: bool) -> list[sxp.Value]:
     tree: list[sxp.Value] = []
     for wanted in DEVICE_ORDER:
         if wanted == "pci" and config.pcis:
-            uuid = str(config.other.get("pci_uuid", config.pcis[0].uuid or ""))
+            uuid = str(_kept(config).get("pci_uuid", config.pcis[0].uuid or ""))
             tree.append(["device", encode_pcis(config.pcis, uuid)])
         for device in every:
             if _class_of(device) == wanted:
@@ -237,10 +247,10 @@ def _tail(config: DomainConfig) -> list[sxp.Value]:
     """What the original put at the very end."""
     tree: list[sxp.Value] = []
     for name in ("cpuid", "cpuid_check"):
-        leaves = config.other.get(name)
+        leaves = _kept(config).get(name)
         if leaves:
             tree.append([name, [[leaf, _pairs(leaves[leaf])] for leaf in leaves]])
-    home = config.other.get("change_home_server")
+    home = _kept(config).get("change_home_server")
     if home is not None:
         tree.append(["change_home_server", home])
     return tree
@@ -255,9 +265,10 @@ def _long(config: DomainConfig) -> dict[str, sxp.Value]:
     1; what counts is vcpu_avail."""
     hvm = config.type is DomainType.HVM
     boot = config.platform.get("boot")
-    image_type = {name: config.other[name] for name in ("image_type",) if name in config.other}
-    params = {"cap": config.cpu_cap, "weight": config.cpu_weight}
-    params |= config.other.get("vcpus_params", {})
+    kept = _kept(config)
+    image_type = {name: kept[name] for name in ("image_type",) if name in kept}
+    params: dict[str, Any] = {"cap": config.cpu_cap, "weight": config.cpu_weight}
+    params |= kept.get("vcpus_params", {})
     long: dict[str, sxp.Value] = {
         **KEPT_DEFAULTS,  # type: ignore[dict-item]
         "vcpus_params": _pairs(params),
@@ -266,17 +277,17 @@ def _long(config: DomainConfig) -> dict[str, sxp.Value]:
         "HVM_boot_policy": "BIOS order" if hvm else "",
         "PV_bootloader": config.bootloader,
         "pool_name": config.pool,
-        "memory_static_max": config.max_memory // 1024 * _MIB,
+        "memory_static_max": _mib(config.max_memory) * _MIB,
         "cpus": _cpus(config),
         "actions_after_shutdown": config.on_poweroff.value,
-        "memory_dynamic_max": config.memory // 1024 * _MIB,
+        "memory_dynamic_max": _mib(config.memory) * _MIB,
         "PV_bootloader_args": config.bootloader_args,
-        "memory_dynamic_min": config.memory // 1024 * _MIB,
+        "memory_dynamic_min": _mib(config.memory) * _MIB,
         "VCPUs_live": 1,
         "actions_after_crash": config.on_crash.value,
         "uuid": str(config.uuid),
         "PV_ramdisk": config.ramdisk,
-        "other_config": _pairs(config.other.get("other_config", {})),
+        "other_config": _pairs(kept.get("other_config", {})),
         "name_label": config.name,
         "PV_kernel": config.kernel,
         "actions_after_reboot": config.on_reboot.value,
@@ -287,7 +298,7 @@ def _long(config: DomainConfig) -> dict[str, sxp.Value]:
         "Description": config.description,
     }
     for name in LONG_ORDER:
-        if name in config.other and name not in ("vcpus_params", "other_config"):
-            value = config.other[name]
+        if name in kept and name not in ("vcpus_params", "other_config"):
+            value = kept[name]
             long[name] = _pairs(value) if isinstance(value, dict) else value
     return long

@@ -48,6 +48,13 @@ _LONG_EVENTS: Final = {
     "on_reboot": "actions_after_reboot",
     "on_crash": "actions_after_crash",
 }
+_NOT_PLATFORM: Final = frozenset(
+    (
+        *("kernel", "ramdisk", "args", "ip", "root", "superpages", "memory_sharing", "notes"),
+        *("vcpus", "vcpu_avail", "cpuid", "cpuid_check"),
+    )
+)
+"""Children of an image that are no settings of the machine."""
 _TOOLS: Final = DEVICE_MODEL.rpartition("/")[0]
 _SCREEN_KEYS: Final = ("vncpasswd", "vncunused", "vncdisplay", "vnclisten", "keymap")
 _CPUID_LEAF: Final = re.compile(r"'([^']+)': \{([^}]*)\}")
@@ -60,7 +67,11 @@ def decode_vm(tree: sxp.Value, maker: Maker | None = None) -> DomainConfig:
 
 
 class Decoder:
-    """Reads one configuration; `fresh` adds the platform defaults that a stored one has."""
+    """Reads one configuration.
+
+    `fresh`: it is a client's, to be checked for contradictions and completed with the platform
+    defaults; a stored one is taken as it is.
+    """
 
     def __init__(self, tree: sxp.Value, maker: Maker, *, fresh: bool) -> None:
         if sxp.name_of(tree) not in ("vm", "domain") or not isinstance(tree, list):
@@ -187,7 +198,7 @@ class Decoder:
     def boot(self, kind: DomainType) -> dict[str, str]:
         """Kernel, arguments and boot loader; firmware of this host's own is nobody's setting."""
         kernel = child_text(self.image, "kernel") or child_text(self.tree, "PV_kernel")
-        if kind is DomainType.HVM and not child_text(self.image, "loader"):
+        if kind is DomainType.HVM and not sxp.child_value(self.image, "loader"):
             if kernel and not is_default_loader(kernel):
                 self.other["loader"] = kernel
             kernel = ""
@@ -251,10 +262,10 @@ class Decoder:
         boot = child_text(self.tree, "HVM_boot")
         if boot:
             found["boot"] = boot
-        for name in PLATFORM_ORDER:
-            value = sxp.child_value(self.image, name)
-            if value is not None:
-                self.put_platform(found, name, value)
+        for child in sxp.children(self.image):
+            name = str(sxp.name_of(child))
+            if isinstance(child, list) and len(child) == 2 and name not in _NOT_PLATFORM:
+                self.put_platform(found, name, child[1])
         loader = self.other.pop("loader", "")
         if loader:
             found["loader"] = loader
@@ -274,10 +285,9 @@ class Decoder:
         """A number where one is meant; an empty text means that nothing was said."""
         if value == "":
             return
-        if name == "loader" and is_default_loader(text(value, name)):
+        if name == "loader" and isinstance(value, str) and is_default_loader(value):
             return
-        if name == "device_model":
-            value = text(value, name)
+        if name == "device_model" and isinstance(value, str):
             value = value if "/" in value else f"{_TOOLS}/{value}"
             if value == DEVICE_MODEL:
                 return
@@ -299,7 +309,8 @@ class Decoder:
             value = sxp.child_value(self.image, name)
             if value is not None:
                 self.other[name] = whole(value, name)
-        if self.other.get("memory_sharing") and self.domain_type() is not DomainType.HVM:
+        sharing = self.fresh and self.other.get("memory_sharing")
+        if sharing and self.domain_type() is not DomainType.HVM:
             invalid(
                 "memory_sharing can only be enabled for HVM domains",
                 field="memory_sharing",
@@ -337,7 +348,10 @@ class Decoder:
             if not kids:
                 continue
             for device in decode_device(kids[0], self.maker):
-                add_device(found, device)
+                if self.fresh:
+                    add_device(found, device)
+                else:
+                    found.append(device)
                 if self.fresh and isinstance(device, Vfb):
                     found += character_devices(device, self.maker)
             if sxp.name_of(kids[0]) == "pci":
