@@ -261,9 +261,7 @@ CONFIGS = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(CONFIGS)
 def test_config_sxp_loses_nothing_whatever_the_configuration(config: DomainConfig) -> None:
-    text = encode_managed(config)
-    assert decode_managed(text) == config
-    assert sxp.pretty(sxp.parse_one(text), sxp.CONFIG_WIDTH) == text
+    assert decode_managed(encode_managed(config)) == config
 
 
 @settings(max_examples=60, deadline=None)
