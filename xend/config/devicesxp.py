@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, cast
 from uuid import UUID, uuid4
 
-from pydantic import ValidationError
-
 from xend.config import sxp
+from xend.config.modelbuild import build_device
 from xend.config.pydict import ordered
 from xend.config.sxpkeys import DEVICE_ORDER, TAP_TYPES
 from xend.config.sxpvalues import flag, invalid, pairs, text, whole
-from xend.errors import ConfigError
 from xend.model.devices import (
     Device,
     Disk,
@@ -26,7 +24,6 @@ from xend.model.devices import (
     Vkbd,
 )
 
-_D = TypeVar("_D", bound=Device)
 Fields = dict[str, sxp.Value]
 
 AUTO_SLOT: Final = 0x100
@@ -57,22 +54,6 @@ class Maker:
     ) -> None:
         self.new_uuid = new_uuid
         self.new_mac = new_mac
-
-
-def build(kind: type[_D], name: str, /, **fields: Any) -> _D:
-    """A device of the model; what the model refuses is an error that names the field."""
-    try:
-        return kind(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join([name, *(str(part) for part in first["loc"])])
-        reason = str(first["msg"]).removeprefix("Value error, ")
-        raise ConfigError(
-            f"Invalid Configuration: {field}: {reason}",
-            field=field,
-            value=first.get("input"),
-            expected=reason,
-        ) from None
 
 
 def decode_device(tree: sxp.Value, maker: Maker | None = None) -> list[Device]:
@@ -163,7 +144,7 @@ def _decode_disk(tree: list[sxp.Value], maker: Maker) -> list[Device]:
     if "bootable" in fields:
         given["bootable"] = flag(fields.pop("bootable"))
     fields.pop("driver", None)
-    return [build(Disk, str(kind), **given, other=_rest(fields))]
+    return [build_device(Disk, str(kind), **given, other=_rest(fields))]
 
 
 def _check_tap_type(kind: str, uname: str) -> None:
@@ -206,7 +187,7 @@ def _decode_vif(tree: list[sxp.Value], maker: Maker) -> list[Device]:
     if not given.get("mac"):
         given["mac"] = maker.new_mac()
     given["uuid"] = _uuid(fields, maker)
-    return [build(Vif, "vif", **given, other=_rest(fields))]
+    return [build_device(Vif, "vif", **given, other=_rest(fields))]
 
 
 def _decode_vfb(tree: list[sxp.Value], maker: Maker) -> list[Device]:
@@ -231,7 +212,7 @@ def _decode_vfb(tree: list[sxp.Value], maker: Maker) -> list[Device]:
         fields = {name: value for name, value in fields.items() if name not in shown}
     given["backend"] = _take(fields, "backend")
     given["uuid"] = _uuid(fields, maker)
-    return [build(Vfb, "vfb", **given, other=_rest(fields))]
+    return [build_device(Vfb, "vfb", **given, other=_rest(fields))]
 
 
 def character_devices(vfb: Vfb, maker: Maker) -> list[Device]:
@@ -248,7 +229,9 @@ def character_devices(vfb: Vfb, maker: Maker) -> list[Device]:
 def _decode_vkbd(tree: list[sxp.Value], maker: Maker) -> list[Device]:
     fields = _fields(tree)
     backend = _take(fields, "backend")
-    return [build(Vkbd, "vkbd", backend=backend, uuid=_uuid(fields, maker), other=_rest(fields))]
+    return [
+        build_device(Vkbd, "vkbd", backend=backend, uuid=_uuid(fields, maker), other=_rest(fields))
+    ]
 
 
 def _decode_pci(tree: list[sxp.Value], maker: Maker) -> list[Device]:
@@ -279,7 +262,7 @@ def _decode_pci_function(tree: list[sxp.Value], maker: Maker) -> Device:
     if key != pci_key(address):
         given["key"] = key
     given["uuid"] = _uuid(fields, maker)
-    return build(Pci, "pci", **given, other=_rest(fields))
+    return build_device(Pci, "pci", **given, other=_rest(fields))
 
 
 PCI_ADDRESS: Final = ("domain", "bus", "slot", "func")
@@ -306,7 +289,7 @@ def _decode_ioports(tree: list[sxp.Value], maker: Maker) -> list[Device]:
     ends = [_take(fields, "from"), _take(fields, "to")]
     first, last = (_hexadecimal(end, "ioports") for end in ends)
     return [
-        build(
+        build_device(
             IoPorts,
             "ioports",
             first=first,
@@ -326,7 +309,7 @@ def _decode_irq(tree: list[sxp.Value], maker: Maker) -> list[Device]:
     """xm sent a number that was a text with its quotes."""
     fields = _fields(tree)
     number = whole(_take(fields, "irq").strip("'\""), "irq")
-    return [build(Irq, "irq", irq=number, uuid=_uuid(fields, maker), other=_rest(fields))]
+    return [build_device(Irq, "irq", irq=number, uuid=_uuid(fields, maker), other=_rest(fields))]
 
 
 def _decode_other(tree: list[sxp.Value], kind: str, maker: Maker) -> Device:
@@ -339,7 +322,7 @@ def _decode_other(tree: list[sxp.Value], kind: str, maker: Maker) -> Device:
     else:
         fields = _fields(tree) | {"uuid": str(uuid)}
         whole_tree = [kind, *in_order(fields)]
-    return build(OtherDevice, kind, device_class=kind, sxp=sxp.show(whole_tree), uuid=uuid)
+    return build_device(OtherDevice, kind, device_class=kind, sxp=sxp.show(whole_tree), uuid=uuid)
 
 
 def _with_uuid(child: sxp.Value, maker: Maker) -> sxp.Value:

@@ -14,6 +14,7 @@ from xend.config import sxp
 from xend.config.deviceanswer import encode_device, encode_pcis
 from xend.config.devicesxp import Maker
 from xend.config.kept import showable
+from xend.config.modelbuild import build_config
 from xend.config.pydict import ordered
 from xend.config.sxpkeys import (
     DEVICE_MODEL,
@@ -24,7 +25,7 @@ from xend.config.sxpkeys import (
     PLATFORM_ORDER,
 )
 from xend.config.sxpvalues import invalid
-from xend.config.vmsxp import Decoder, build_model
+from xend.config.vmsxp import Decoder
 from xend.model.devices import Device, Disk, OtherDevice
 from xend.model.domain import DomainConfig, DomainType
 
@@ -118,7 +119,7 @@ def _with_beyond(config: DomainConfig, beyond: dict[str, str]) -> DomainConfig:
     except ValueError as error:
         invalid(f"{_BEYOND}: {error}", field=_BEYOND, expected="JSON, as xend wrote it")
     needed = {"name": config.name, "uuid": config.uuid, "memory": config.memory}
-    found = build_model(needed | {"maxmem": config.maxmem} | values)
+    found = build_config(needed | {"maxmem": config.maxmem} | values)
     return config.model_copy(update={name: getattr(found, name) for name in values})
 
 

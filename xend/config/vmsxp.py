@@ -12,8 +12,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from xend.config import sxp
+from xend.config.cpuidsxp import read_cpuid
 from xend.config.cpulists import parse_affinity
-from xend.config.devicesxp import Maker, build, character_devices, decode_device
+from xend.config.devicelists import add_device, mark_bootable, sort_devices
+from xend.config.devicesxp import Maker, character_devices, decode_device
+from xend.config.modelbuild import build_config
 from xend.config.sxpkeys import (
     ALWAYS_DEFAULTS,
     DEVICE_MODEL,
@@ -29,17 +32,9 @@ from xend.config.sxpkeys import (
 from xend.config.sxpvalues import child_text, child_whole, invalid, pairs, text, typed, whole
 from xend.model.devices import (
     Device,
-    Disk,
-    IoPorts,
-    Irq,
-    OtherDevice,
-    Pci,
     Vfb,
-    Vif,
-    Vkbd,
 )
 from xend.model.domain import DomainConfig, DomainType, HostAction, ShutdownAction
-from xend.model.vdev import vdev_number
 
 _MIB: Final = 1 << 20
 _EVENTS: Final = (("on_poweroff", "shutdown"), ("on_reboot", "reboot"), ("on_crash", "crash"))
@@ -57,8 +52,6 @@ _NOT_PLATFORM: Final = frozenset(
 """Children of an image that are no settings of the machine."""
 _TOOLS: Final = DEVICE_MODEL.rpartition("/")[0]
 _SCREEN_KEYS: Final = ("vncpasswd", "vncunused", "vncdisplay", "vnclisten", "keymap")
-_CPUID_LEAF: Final = re.compile(r"'([^']+)': \{([^}]*)\}")
-_CPUID_REGISTER: Final = re.compile(r"'(\w+)': '([^']*)'")
 
 
 def decode_vm(tree: sxp.Value, maker: Maker | None = None) -> DomainConfig:
@@ -110,7 +103,7 @@ class Decoder:
         if kind is DomainType.HVM and not fields["vfbs"]:
             fields["vfbs"] = self.emulated_screen(platform)
         self.keep()
-        return build_config(fields, self.other)
+        return build_config(fields | {"other": self.other})
 
     def either(self, first: str, second: str, default: str = "") -> str:
         return child_text(self.tree, first) or child_text(self.tree, second, default)
@@ -367,140 +360,3 @@ def _shown(value: sxp.Value) -> str:
 
 def is_default_loader(name: str) -> bool:
     return name in ("hvmloader", LOADER)
-
-
-def read_cpuid(value: sxp.Value) -> dict[str, dict[str, str]]:
-    """Leaves and registers from pairs, or from the dictionary's text that `xm create -n` prints.
-
-    Leaves become decimal and hexadecimal values 32 bits, as the original stored them.
-    """
-    if isinstance(value, str):
-        given = {
-            leaf: dict(_CPUID_REGISTER.findall(registers))
-            for leaf, registers in _CPUID_LEAF.findall(value)
-        }
-    else:
-        given = {
-            leaf: {name: text(bits, "cpuid") for name, bits in pairs(registers).items()}
-            for leaf, registers in pairs(value).items()
-        }
-    return {
-        ",".join([_decimal(part) for part in leaf.split(",")]): {
-            name: _bits(bits) for name, bits in registers.items()
-        }
-        for leaf, registers in given.items()
-    }
-
-
-def _decimal(leaf: str) -> str:
-    return str(_from_hexadecimal(leaf)) if leaf.startswith("0x") else leaf
-
-
-def _bits(value: str) -> str:
-    return f"{_from_hexadecimal(value) & 0xFFFFFFFF:032b}" if value.startswith("0x") else value
-
-
-def _from_hexadecimal(value: str) -> int:
-    try:
-        return int(value, 16)
-    except ValueError:
-        invalid(
-            f"cpuid: '{value}' is not hexadecimal",
-            field="cpuid",
-            value=value,
-            expected="0x…, or 32 characters",
-        )
-
-
-def build_config(fields: dict[str, Any], other: dict[str, Any]) -> DomainConfig:
-    return build_model(fields | {"other": other})
-
-
-def build_model(fields: dict[str, Any]) -> DomainConfig:
-    """The model's own checks, with the field's name in front."""
-    from pydantic import ValidationError
-
-    from xend.errors import ConfigError
-
-    try:
-        return DomainConfig(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        reason = str(first["msg"]).removeprefix("Value error, ")
-        message = reason if field == "name" else f"Invalid Configuration: {field}: {reason}"
-        raise ConfigError(message, field=field, value=first.get("input"), expected=reason) from None
-
-
-def file_of(disk: Disk) -> str | None:
-    """The file or device behind a disk, by which two disks are the same."""
-    if not disk.scheme:
-        return None
-    if disk.scheme == "phy" and not disk.path.startswith("/"):
-        return f"/dev/{disk.path}"
-    return disk.path
-
-
-def add_device(found: list[Device], device: Device) -> None:
-    """Adds a device unless it repeats one; a CD in the same drive takes its place."""
-    if isinstance(device, Vif):
-        if any(isinstance(one, Vif) and one.mac == device.mac for one in found):
-            invalid(f'The mac "{device.mac}" is already defined', field="vif.mac", value=device.mac)
-    elif isinstance(device, Disk):
-        number = vdev_number(device.vdev)
-        for index, one in enumerate(found):
-            if not isinstance(one, Disk) or number is None:
-                continue
-            if device.uname and one.uname:
-                _check_same_file(device, one)
-            if vdev_number(one.vdev) == number:
-                if device.device_type != "cdrom":
-                    name = device.dev or device.vdev
-                    invalid(f'The device "{name}" is already defined', field="disk.dev", value=name)
-                found[index] = device.model_copy(update={"uuid": one.uuid})
-                return
-    found.append(device)
-
-
-def _check_same_file(device: Disk, other: Disk) -> None:
-    path = file_of(device)
-    if path == file_of(other):
-        invalid(f'The file "{path}" is already used', field="disk.uname", value=device.uname)
-    if device.uname == other.uname:
-        invalid(
-            f'The uname "{device.uname}" is already defined',
-            field="disk.uname",
-            value=device.uname,
-        )
-
-
-def mark_bootable(found: list[Device]) -> list[Device]:
-    """The first disk is the one to boot from, unless it says that it is not."""
-    for index, device in enumerate(found):
-        if isinstance(device, Disk):
-            if "bootable" not in device.model_fields_set:
-                found[index] = device.model_copy(update={"bootable": True})
-            break
-    return found
-
-
-_GROUPS: Final[tuple[tuple[str, type[Device]], ...]] = (
-    ("disks", Disk),
-    ("vifs", Vif),
-    ("vfbs", Vfb),
-    ("vkbds", Vkbd),
-    ("pcis", Pci),
-    ("ioports", IoPorts),
-    ("irqs", Irq),
-    ("other_devices", OtherDevice),
-)
-
-
-def sort_devices(found: list[Device]) -> dict[str, tuple[Device, ...]]:
-    """The devices by the model's fields."""
-    return {
-        name: tuple(device for device in found if type(device) is kind) for name, kind in _GROUPS
-    }
-
-
-__all__ = ["Decoder", "Maker", "build", "build_config", "decode_vm"]

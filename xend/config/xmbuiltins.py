@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 from xend.config.sxp import Long
+from xend.config.xmcompare import compare
 from xend.config.xmformat import format_value
 from xend.config.xmlex import Unicode
 from xend.config.xmlimits import Refused
-from xend.config.xmmethods import Arguments, Keywords, Machine, fill_dict, sort_values
+from xend.config.xmmachine import Arguments, Keywords, Machine
+from xend.config.xmmethods import fill_dict, sort_values
 from xend.config.xmoperators import binary
 from xend.config.xmvalues import (
     EXCEPTIONS,
@@ -20,7 +22,6 @@ from xend.config.xmvalues import (
     Items,
     Set,
     Type,
-    compare,
     hash2,
     integer,
     is_true,

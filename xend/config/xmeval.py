@@ -9,23 +9,20 @@ from xend.config import xmast as ast
 from xend.config.xmbuiltins import builtins, types
 from xend.config.xmexprs import ExpressionEvaluator, Returned
 from xend.config.xmfiles import InputFile, OutputStream, utf8
-from xend.config.xmgrammar import parse_expression, parse_program
+from xend.config.xmgrammar import parse_program
 from xend.config.xmlex import SourceError, Unicode
 from xend.config.xmlimits import MAX_INCLUDES, Refused
-from xend.config.xmmethods import Arguments, Keywords
 from xend.config.xmmodules import Modules, World, text
 from xend.config.xmoperators import binary
 from xend.config.xmscope import Frame
+from xend.config.xmscoped import SCOPED, scoped_builtins
 from xend.config.xmsource import Source
 from xend.config.xmvalues import (
     EXCEPTIONS,
-    Builtin,
     Dict,
     ExceptionType,
     ExceptionValue,
-    Module,
     Thrown,
-    Type,
     is_true,
     iterate,
     key_of,
@@ -318,7 +315,7 @@ class Evaluator(ExpressionEvaluator):
 
     def call_node(self, node: ast.Call, frame: Frame) -> object:
         if isinstance(node.function, ast.Name):
-            scoped = _SCOPED.get(node.function.name)
+            scoped = SCOPED.get(node.function.name)
             if scoped is not None and self.is_builtin(node.function.name, frame):
                 given = [self.value(argument, frame) for argument in node.arguments]
                 self.here = node
@@ -328,87 +325,6 @@ class Evaluator(ExpressionEvaluator):
     @staticmethod
     def is_builtin(name: str, frame: Frame) -> bool:
         return name not in frame.names and name not in frame.global_names
-
-    def execfile(self, given: Arguments, frame: Frame) -> object:
-        source = Source.of_file(text(given[0]), self.world.cwd)
-        names = given[1] if len(given) > 1 else frame.global_names
-        locals_ = given[2] if len(given) > 2 else (names if len(given) > 1 else frame.names)
-        if not isinstance(names, Dict) or not isinstance(locals_, Dict):
-            raise TypeError("execfile() arg 2 must be dict")
-        self.run_source(source, Frame(locals_, names, self.builtins, source.name))
-        return None
-
-    def eval_(self, given: Arguments, frame: Frame) -> object:
-        source = Source.of_text(text(given[0]), "<string>")
-        target = frame
-        if len(given) > 1:
-            names = given[1]
-            locals_ = given[2] if len(given) > 2 else names
-            if not isinstance(names, Dict) or not isinstance(locals_, Dict):
-                raise TypeError("eval: globals must be a dict")
-            target = Frame(locals_, names, self.builtins, self.file)
-        if self.includes >= MAX_INCLUDES:
-            raise Refused("so many evals within one another", "the expressions themselves")
-        self.includes += 1
-        try:
-            node = parse_expression(source.text, source.encoding)
-        except SourceError as error:
-            source.fail(error)
-        value = self.value(node, target)
-        self.includes -= 1
-        return value
-
-    def locals_(self, given: Arguments, frame: Frame) -> object:
-        if frame.own is None:
-            return frame.names
-        copied = Dict()
-        copied.absorb(frame.names)
-        return copied
-
-    def globals_(self, given: Arguments, frame: Frame) -> object:
-        return frame.global_names
-
-    def dir_(self, given: Arguments, frame: Frame) -> object:
-        if not given:
-            return sorted(str(name) for name in frame.names)
-        members = given[0].members if isinstance(given[0], Module) else {}
-        return sorted(members)
-
-    def open_(self, given: Arguments, frame: Frame) -> object:
-        mode = text(given[1]) if len(given) > 1 else "r"
-        if set(mode) - set("rbU") or "r" not in mode:
-            raise Refused(
-                "opening a file for writing is not available in a domain file",
-                "a script that runs before xm",
-            )
-        return InputFile(Source.read(text(given[0]), self.world.cwd), self.meter)
-
-    def type_of(self, given: Arguments, frame: Frame) -> object:
-        value = given[0]
-        if isinstance(value, ExceptionValue):
-            return value.type
-        name = type_name(value)
-        if name not in self.types:
-            self.types[name] = Type(name, lambda a, k: throw("TypeError", "cannot create it"))
-        return self.types[name]
-
-    def hasattr_(self, given: Arguments, frame: Frame) -> object:
-        try:
-            self.get_attribute(given[0], text(given[1]))
-        except AttributeError:
-            return False
-        return True
-
-    def getattr_(self, given: Arguments, frame: Frame) -> object:
-        try:
-            return self.get_attribute(given[0], text(given[1]))
-        except AttributeError:
-            if len(given) > 2:
-                return given[2]
-            raise
-
-    def callable_(self, given: Arguments, frame: Frame) -> object:
-        return type_name(given[0]) in ("function", "builtin_function_or_method", "type")
 
 
 def matches(value: ExceptionValue, kind: object) -> bool:
@@ -440,29 +356,3 @@ _EXECUTE: Final[dict[type, Callable[..., None]]] = {
     ast.With: Evaluator.with_,
     ast.Exec: Evaluator.exec_,
 }
-_SCOPED: Final[dict[str, Callable[[Evaluator, Arguments, Frame], object]]] = {
-    "execfile": Evaluator.execfile,
-    "eval": Evaluator.eval_,
-    "locals": Evaluator.locals_,
-    "vars": Evaluator.locals_,
-    "globals": Evaluator.globals_,
-    "dir": Evaluator.dir_,
-    "open": Evaluator.open_,
-    "file": Evaluator.open_,
-    "type": Evaluator.type_of,
-    "hasattr": Evaluator.hasattr_,
-    "getattr": Evaluator.getattr_,
-    "callable": Evaluator.callable_,
-}
-
-
-def scoped_builtins() -> dict[str, object]:
-    """The names of the functions that work only where they are called by name."""
-
-    def make(name: str) -> Builtin:
-        def refuse(given: Arguments, keywords: Keywords) -> object:
-            raise Refused(f"{name} under another name", f"{name}(…) itself")
-
-        return Builtin(name, refuse)
-
-    return {name: make(name) for name in _SCOPED}

@@ -9,7 +9,8 @@ from xend.config import xmast as ast
 from xend.config.xmfiles import InputFile, OutputStream
 from xend.config.xmlex import Unicode
 from xend.config.xmlimits import MAX_CALLS, Meter, Refused
-from xend.config.xmmethods import Arguments, Keywords, Machine, method
+from xend.config.xmmachine import Arguments, Keywords, Machine
+from xend.config.xmmethods import method
 from xend.config.xmoperators import COMPARISONS, TRUE_DIVISION, binary, unary
 from xend.config.xmscope import Frame, FunctionValue, local_names
 from xend.config.xmvalues import (

@@ -15,7 +15,7 @@ from xend.config.xmeval import HOST_ERRORS, Evaluator, thrown
 from xend.config.xmfiles import OutputStream, shown
 from xend.config.xmlex import Unicode
 from xend.config.xmlimits import ExitRequested, Refused
-from xend.config.xmmethods import Arguments, Keywords
+from xend.config.xmmachine import Arguments, Keywords
 from xend.config.xmmodules import foreign
 from xend.config.xmscope import Frame
 from xend.config.xmsource import Source

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from xend.config.xmlimits import Meter
-from xend.config.xmmethods import Arguments
+from xend.config.xmmachine import Arguments
 
 
 def shown(value: str) -> str:

@@ -17,7 +17,8 @@ from typing import Final, Protocol
 
 from xend.config.xmip import ip_members, packed
 from xend.config.xmlimits import MAX_GLOB, Refused
-from xend.config.xmmethods import Arguments, Keywords, Machine, method
+from xend.config.xmmachine import Arguments, Keywords, Machine
+from xend.config.xmmethods import method
 from xend.config.xmregex import regex_members
 from xend.config.xmvalues import (
     EXCEPTIONS,

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Final
 
 from xend.config.sxp import Long
+from xend.config.xmcompare import compare, equal
 from xend.config.xmformat import percent
 from xend.config.xmlex import Unicode
 from xend.config.xmlimits import MAX_BITS, Meter, Refused
 from xend.config.xmvalues import (
     Dict,
     Set,
-    compare,
-    equal,
     integer,
     iterate,
     throw,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from xend.config.xmmethods import Arguments, Machine
+from xend.config.xmmachine import Arguments, Machine
 from xend.config.xmvalues import Builtin, hash2, integer, iterate, throw
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from xend.config.xmlex import Unicode
 from xend.config.xmlimits import Refused
-from xend.config.xmmethods import Arguments, Machine
+from xend.config.xmmachine import Arguments, Machine
 from xend.config.xmvalues import Builtin, Dict, Module, integer, throw, type_name
 
 _MAX_WORK: Final = 20_000_000

@@ -1,0 +1,41 @@
+"""Values of the model, with its refusals as errors that name the field."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from xend.errors import ConfigError
+from xend.model.devices import Device
+from xend.model.domain import DomainConfig
+
+_D = TypeVar("_D", bound=Device)
+
+
+def build_device(kind: type[_D], name: str, /, **fields: Any) -> _D:
+    """A device of the model; what the model refuses is an error that names the field."""
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join([name, *(str(part) for part in first["loc"])])
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise ConfigError(
+            f"Invalid Configuration: {field}: {reason}",
+            field=field,
+            value=first.get("input"),
+            expected=reason,
+        ) from None
+
+
+def build_config(fields: dict[str, Any]) -> DomainConfig:
+    """The model's own checks, with the field's name in front."""
+    try:
+        return DomainConfig(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        message = reason if field == "name" else f"Invalid Configuration: {field}: {reason}"
+        raise ConfigError(message, field=field, value=first.get("input"), expected=reason) from None
