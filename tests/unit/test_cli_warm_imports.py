@@ -15,7 +15,12 @@ before = set(sys.modules)
 from xend.config import xmcreate
 
 request = xmcreate.prepare(
-    [sys.argv[1]], command="create", env={}, cwd="/", stdout=io.StringIO(), stderr=io.StringIO()
+    [sys.argv[1]],
+    command="create",
+    env={"HOME": "/root"},
+    cwd="/",
+    stdout=io.StringIO(),
+    stderr=io.StringIO(),
 )
 assert request.name == "guest", request
 print(*sorted(set(sys.modules) - before))
