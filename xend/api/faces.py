@@ -123,7 +123,7 @@ class Faces:
             cli = CliSocket(self._service, self._facts, self._answers)
             await cli.serve(sockets)
             return cli
-        server = FaceServer(self._apps[spec.kind], tls=tls)
+        server = FaceServer(self._apps[spec.kind], tls=tls, websockets=spec.kind == "rest")
         task = asyncio.create_task(server.serve(sockets), name=f"xend-face-{spec}")
         return _HttpFace(spec, server, task)
 

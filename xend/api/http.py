@@ -4,6 +4,8 @@
   uvicorn would drop such a connection; here it stays open until all that was asked is answered.
 * They speak HTTP/1.0 and do not know chunks: what the protocol says by itself has a length.
 * A request that does not arrive completely within REQUEST_SECONDS is answered 408.
+
+WebSockets (RFC 6455) are for faces that want them; what they need is imported with the first one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import h11
 import uvicorn
@@ -32,6 +34,8 @@ GRACE_SECONDS = 5
 """For requests under way when a listener is closed."""
 MAX_HEAD = 64 * 1024
 """Bytes of request line and headers together."""
+MAX_WEBSOCKET_MESSAGE = 1024 * 1024
+"""Bytes of a message that a client sends."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,7 @@ class FaceProtocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._half_closed = False
+        self._upgraded = False
         self._request_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -55,7 +60,7 @@ class FaceProtocol(H11Protocol):
         if self._request_timer is None and not self._answering():
             self._request_timer = self.loop.call_later(self.request_seconds, self._too_slow)
         super().data_received(data)
-        if self._answering() and not self.cycle.more_body:
+        if self._upgraded or (self._answering() and not self.cycle.more_body):
             self._stop_timer()
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -82,6 +87,12 @@ class FaceProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, msg)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """From here on it is another protocol's connection: it may last for days."""
+        self._stop_timer()
+        super().handle_websocket_upgrade(event)
+        self._upgraded = True
 
     def _answering(self) -> bool:
         cycle: Any = self.cycle  # uvicorn's annotation does not say that it begins as None
@@ -118,6 +129,17 @@ class FaceProtocol(H11Protocol):
         self.transport.close()
 
 
+def websocket_protocol(**arguments: Any) -> asyncio.Protocol:
+    """One WebSocket, by uvicorn's sans-IO protocol; imported late, most hosts never need it."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    protocol = WebSocketsSansIOProtocol(**arguments)
+    # Its line about each connection would have the query string, so perhaps a secret, in it.
+    protocol.logger = logging.getLogger("xend.websocket")
+    protocol.logger.setLevel(logging.WARNING)
+    return protocol
+
+
 class FaceServer(uvicorn.Server):
     """Serves one application on sockets that are already listening.
 
@@ -132,11 +154,15 @@ class FaceServer(uvicorn.Server):
         protocol: type[FaceProtocol] = FaceProtocol,
         tls: ssl.SSLContext | None = None,
         grace: float = GRACE_SECONDS,
+        websockets: bool = False,
     ) -> None:
         config = uvicorn.Config(
             app,
             http=protocol,
-            ws="none",
+            # uvicorn only calls it, so a function that imports late will do.
+            ws=cast("type[asyncio.Protocol]", websocket_protocol) if websockets else "none",
+            ws_max_size=MAX_WEBSOCKET_MESSAGE,
+            ws_per_message_deflate=False,
             lifespan="off",
             interface="asgi3",
             log_config=None,
