@@ -25,6 +25,7 @@ from xend.sim.machine import SimMachine
 from xend.sim.xenstore import SimXenStore
 from xend.store.hostfiles import LocalFiles
 from xend.store.journal import SqliteJournal
+from xend.store.records import SqliteRecords
 from xend.store.repository import FileRepository
 
 
@@ -45,6 +46,7 @@ class Host:
     hypervisor: SimHypervisor
     run: Path
     log: Path
+    records: SqliteRecords
 
     @property
     def xmlrpc(self) -> Path:
@@ -66,7 +68,9 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     make_directory(run)
     async with AsyncExitStack() as stack:
         service, hypervisor = await simulated(tmp_path, stack)
-        faces = Faces(Listeners(), service, LinuxFacts(log))
+        records = SqliteRecords(tmp_path / "xend.db", synchronous="OFF")
+        stack.push_async_callback(records.close)
+        faces = Faces(Listeners(), service, LinuxFacts(log), records)
         stack.push_async_callback(faces.close)
         specs = [
             FaceSpec("xmlrpc", UnixAddress(run / "xmlrpc.sock")),
@@ -74,7 +78,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
             FaceSpec("cli", UnixAddress(run / "cli.sock")),
         ]
         assert await faces.apply(specs) == []
-        yield Host(service, hypervisor, run, log)
+        yield Host(service, hypervisor, run, log, records)
 
 
 async def simulated(folder: Path, stack: AsyncExitStack) -> tuple[DomainService, SimHypervisor]:

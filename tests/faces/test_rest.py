@@ -305,6 +305,7 @@ async def test_a_failed_operation_keeps_its_problem(host: Host, rest: httpx.Asyn
 
 
 async def test_strangers_are_turned_away(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xend.api.rest.access import PeerAccess
     from xend.api.rest.app import RestApp
 
     sent: list[dict[str, Any]] = []
@@ -315,7 +316,7 @@ async def test_strangers_are_turned_away(host: Host, monkeypatch: pytest.MonkeyP
     async def send(message: Any) -> None:
         sent.append(dict(message))
 
-    app = RestApp(None, frozenset({0}))  # type: ignore[arg-type]
+    app = RestApp(None, PeerAccess(frozenset({0})))  # type: ignore[arg-type]
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "state": {}}
     await app(scope, receive, send)
     assert sent[0]["status"] == 403

@@ -20,6 +20,7 @@ from xend.api.sockets import Address, Listeners, TcpAddress
 from xend.api.xmlrpc.app import XmlRpcApp
 from xend.api.xmlrpc.domain_answer import DomainAnswers
 from xend.core.domains import DomainService
+from xend.core.ports import Records
 from xend.errors import ConfigError, XendError
 
 log = logging.getLogger("xend.faces")
@@ -80,10 +81,13 @@ class _HttpFace:
 
 
 class Faces:
-    def __init__(self, listeners: Listeners, service: DomainService, facts: HostFacts) -> None:
+    def __init__(
+        self, listeners: Listeners, service: DomainService, facts: HostFacts, records: Records
+    ) -> None:
         self._listeners = listeners
         self._service = service
         self._facts = facts
+        self._records = records
         self._answers = DomainAnswers()
         self._running: dict[FaceSpec, _Running] = {}
         self._apps: Mapping[str, App] = {
@@ -133,6 +137,8 @@ class Faces:
 
     def _load_rest(self) -> App:
         build: Callable[..., App]
+        from xend.api.rest.access import PeerAccess
         from xend.api.rest.app import build
 
-        return build(self._service, self._facts, frozenset({0, os.geteuid()}))
+        access = PeerAccess(frozenset({0, os.geteuid()}))
+        return build(self._service, self._facts, self._records, access)

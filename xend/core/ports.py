@@ -410,3 +410,29 @@ class Clock(Protocol):
     def monotonic(self) -> float: ...
 
     async def sleep(self, seconds: float) -> None: ...
+
+
+class Records(Protocol):
+    """Small JSON documents that a face keeps on disk (keys of requests, tokens …), by kind and
+    key.  Every method returns when the data are on disk; what has expired is not there."""
+
+    async def get(self, kind: str, key: str) -> Mapping[str, Any] | None: ...
+
+    async def add(
+        self, kind: str, key: str, value: Mapping[str, Any], expires: float | None = None
+    ) -> bool:
+        """False, and nothing is changed, when there is one already.  `expires`: seconds since
+        the epoch."""
+
+    async def put(
+        self, kind: str, key: str, value: Mapping[str, Any], expires: float | None = None
+    ) -> None:
+        """New or in place of the old."""
+
+    async def drop(self, kind: str, key: str) -> bool:
+        """Whether there was one."""
+
+    async def all(self, kind: str) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """(key, value), the oldest first."""
+
+    async def close(self) -> None: ...

@@ -24,6 +24,7 @@ from xend.daemon.settings import WARM_SOCKET, Settings, load
 from xend.daemon.stopping import apply_stop_policies
 from xend.daemon.warm import WarmProcess, warm_command
 from xend.errors import XendError
+from xend.store.records import SqliteRecords
 
 log = logging.getLogger("xend.daemon")
 
@@ -97,7 +98,9 @@ class _Daemon:
         listeners = Listeners(inherited_sockets(os.environ))
         stack.callback(listeners.close)
         service = await compose(self._options, settings, stack)
-        faces = Faces(listeners, service, LinuxFacts(settings.log_file))
+        records = SqliteRecords(settings.database)
+        stack.push_async_callback(records.close)
+        faces = Faces(listeners, service, LinuxFacts(settings.log_file), records)
         stack.push_async_callback(faces.close)
         self._must_serve(await faces.apply(settings.faces))
         self._start_warm(stack)

@@ -13,17 +13,22 @@ from starlette.responses import JSONResponse, Response
 from xend import __version__
 from xend.api.asgi import BodyLimit, BodyTooLarge, Receive, Scope, Send
 from xend.api.facts import HostFacts
-from xend.api.peer import Peer
 from xend.api.rest import domains, host, operations, problems
+from xend.api.rest.access import Access
 from xend.core.domains import DomainService
-from xend.errors import PermissionDenied, XendError
+from xend.core.ports import Records
+from xend.errors import XendError
 
 log = logging.getLogger("xend.rest")
 
 MAX_BODY: Final = 1024 * 1024
 
 
-def build(service: DomainService, facts: HostFacts, allowed_uids: frozenset[int]) -> RestApp:
+ROUTERS: Final = (domains.router, operations.router, host.router)
+"""One per resource."""
+
+
+def build(service: DomainService, facts: HostFacts, records: Records, access: Access) -> RestApp:
     app = FastAPI(
         title="xend",
         version=__version__,
@@ -40,31 +45,38 @@ def build(service: DomainService, facts: HostFacts, allowed_uids: frozenset[int]
     )
     app.state.service = service
     app.state.facts = facts
-    for router in (domains.router, operations.router, host.router):
+    app.state.records = records
+    for router in ROUTERS:
         app.include_router(router)
-    return RestApp(app, allowed_uids)
+    return RestApp(app, access)
 
 
 class RestApp:
     """The outermost layer: who may come in, how large a body may be, and the last resort."""
 
-    def __init__(self, app: FastAPI, allowed_uids: frozenset[int]) -> None:
+    def __init__(self, app: FastAPI, access: Access) -> None:
         self.fastapi = app
         self._app = BodyLimit(app, MAX_BODY, _too_large)
-        self._allowed_uids = allowed_uids
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        peer: Peer | None = scope["state"].get("peer")
-        if peer is None or peer.uid not in self._allowed_uids:
-            who = str(peer) if peer is not None else "a stranger"
-            error = PermissionDenied(f"{who} may not use this socket", peer=who)
-            await problems.respond(error)(scope, receive, send)
+        if not await self._admitted(scope, receive, send):
             return
         try:
-            await self._app(scope, receive, send)
+            # A WebSocket has no body: the length of its frames is limited by the protocol.
+            app = self._app if scope["type"] == "http" else self.fastapi
+            await app(scope, receive, send)
         except Exception:
             # Starlette has sent the 500 already, if nothing had been sent before.
-            log.exception("Internal error handling %s %s", scope["method"], scope["path"])
+            log.exception("Internal error handling %s", scope["path"])
+
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        try:
+            scope["state"]["caller"] = await self._access.identify(scope)
+        except XendError as error:
+            await problems.refuse(error, scope, receive, send)
+            return False
+        return True
 
 
 async def _too_large(send: Send, error: BodyTooLarge) -> None:

@@ -10,9 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 from starlette.responses import JSONResponse
 
+from xend.api.rest.access import Admin, Operator, Viewer
 from xend.api.rest.actions import ACTIONS
 from xend.api.rest.documents import config_document, domain_document
-from xend.api.rest.operations import Requester, Service, Wait, outcome
+from xend.api.rest.operations import Service, Wait, outcome
 from xend.api.rest.problems import NotFound, UnsupportedMediaType
 from xend.core.views import DomainView
 from xend.model.domain import DomainConfig
@@ -32,7 +33,7 @@ class NewDomain(DomainConfig):
         return DomainConfig.model_validate(self.model_dump())
 
 
-def json_body(request: Request) -> None:
+async def json_body(request: Request) -> None:
     """Other dialects have other types; guessing would turn a typo into another machine."""
     given = request.headers.get("content-type", "")
     name = given.partition(";")[0].strip().lower()
@@ -41,13 +42,13 @@ def json_body(request: Request) -> None:
 
 
 @router.get("", summary="All domains, the running by domid and then the halted by name")
-async def list_domains(service: Service, state: State = "all") -> JSONResponse:
+async def list_domains(service: Service, _: Viewer, state: State = "all") -> JSONResponse:
     views = await service.list(state)
     return JSONResponse({"items": [domain_document(view) for view in views], "next": None})
 
 
 @router.get("/{ref}", summary="One domain and its configuration")
-async def get_domain(service: Service, ref: Ref) -> JSONResponse:
+async def get_domain(service: Service, _: Viewer, ref: Ref) -> JSONResponse:
     view = await service.with_config(await service.lookup(ref))
     return JSONResponse({**domain_document(view), "config": config_document(view.config)})
 
@@ -60,7 +61,7 @@ async def get_domain(service: Service, ref: Ref) -> JSONResponse:
 )
 async def create_domain(
     service: Service,
-    caller: Requester,
+    caller: Admin,
     wait: Wait,
     body: NewDomain,
     define: Annotated[bool, Query(description="only register it as a managed domain")] = False,
@@ -68,14 +69,14 @@ async def create_domain(
 ) -> JSONResponse:
     config = body.config()
     if define:
-        job = service.submit("new", config, caller=caller)
+        job = service.submit("new", config, caller=caller.core)
     else:
-        job = service.submit("create", config, paused=paused, caller=caller)
+        job = service.submit("create", config, paused=paused, caller=caller.core)
     return await outcome(job, wait, _shown, status=201)
 
 
 @router.get("/{ref}/actions/", summary="What can be asked of a domain")
-async def list_actions(service: Service, ref: Ref) -> JSONResponse:
+async def list_actions(service: Service, _: Viewer, ref: Ref) -> JSONResponse:
     view = await service.lookup(ref)
     return JSONResponse(
         {
@@ -101,7 +102,7 @@ async def list_actions(service: Service, ref: Ref) -> JSONResponse:
 )
 async def act(
     service: Service,
-    caller: Requester,
+    caller: Operator,
     wait: Wait,
     ref: Ref,
     verb: str,
@@ -123,7 +124,7 @@ async def act(
         ) from error
     view = await service.lookup(ref)  # 404 before an operation is begun
     job = service.submit(
-        action.verb, view.uuid, caller=caller, **action.fixed, **arguments.model_dump()
+        action.verb, view.uuid, caller=caller.core, **action.fixed, **arguments.model_dump()
     )
     return await outcome(job, wait, _shown)
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
 from xend import __version__
+from xend.api.rest.access import Viewer
 from xend.api.rest.documents import host_document
 from xend.api.rest.operations import Service
 
@@ -35,6 +36,6 @@ def openapi(request: Request) -> JSONResponse:
 
 
 @router.get("/v1/host", summary="Processors, memory and the hypervisor; memory in KiB")
-async def get_host(service: Service, request: Request) -> JSONResponse:
+async def get_host(service: Service, _: Viewer, request: Request) -> JSONResponse:
     found = await service.host()
     return JSONResponse(host_document(found, request.app.state.facts.uname()))

@@ -7,14 +7,15 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 
+from xend.api.rest.access import Operator, Viewer
 from xend.api.rest.documents import operation_document
 from xend.api.rest.problems import NotFound
 from xend.core.domains import DomainService
 from xend.core.jobs import Job
-from xend.core.views import Caller
 from xend.errors import InvalidArgument
 
 MAX_WAIT: Final = 3600
@@ -23,20 +24,12 @@ MAX_WAIT: Final = 3600
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
 
 
-def service_of(request: Request) -> DomainService:
-    service: DomainService = request.app.state.service
+async def service_of(connection: HTTPConnection) -> DomainService:
+    service: DomainService = connection.app.state.service
     return service
 
 
-def caller_of(request: Request) -> Caller:
-    peer = request.state.peer if hasattr(request.state, "peer") else None
-    if peer is not None:
-        return Caller("rest", peer.uid, str(peer))
-    client = request.client
-    return Caller("rest", None, f"{client.host}:{client.port}" if client else "")
-
-
-def preferred_wait(prefer: Annotated[list[str] | None, Header()] = None) -> int | None:
+async def preferred_wait(prefer: Annotated[list[str] | None, Header()] = None) -> int | None:
     """Seconds to wait for the result, of `Prefer: wait=N` (RFC 7240); None: answer at once."""
     for value in prefer or ():
         found = _WAIT.search(value)
@@ -46,7 +39,6 @@ def preferred_wait(prefer: Annotated[list[str] | None, Header()] = None) -> int 
 
 
 Service = Annotated[DomainService, Depends(service_of)]
-Requester = Annotated[Caller, Depends(caller_of)]
 Wait = Annotated[int | None, Depends(preferred_wait)]
 
 router = APIRouter(prefix="/v1/operations", tags=["operations"])
@@ -81,7 +73,7 @@ def find(service: DomainService, id: str) -> Job:
 
 @router.get("", summary="Recent operations, newest first")
 async def list_operations(
-    service: Service, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    service: Service, _: Viewer, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> JSONResponse:
     jobs = service.jobs.list()[::-1][:limit]
     return JSONResponse({"items": [operation_document(job) for job in jobs], "next": None})
@@ -89,7 +81,7 @@ async def list_operations(
 
 @router.get("/{id}", summary="One operation; with wait, when it has ended or after so many seconds")
 async def get_operation(
-    service: Service, id: str, wait: Annotated[int, Query(ge=0, le=MAX_WAIT)] = 0
+    service: Service, _: Viewer, id: str, wait: Annotated[int, Query(ge=0, le=MAX_WAIT)] = 0
 ) -> JSONResponse:
     job = find(service, id)
     if wait and not job.done:
@@ -105,7 +97,7 @@ async def _ended(job: Job, seconds: int) -> None:
 
 
 @router.delete("/{id}", status_code=202, summary="Cancel: what it did is undone")
-async def cancel_operation(service: Service, id: str) -> JSONResponse:
+async def cancel_operation(service: Service, _: Operator, id: str) -> JSONResponse:
     job = find(service, id)
     service.jobs.cancel(id)
     return JSONResponse(operation_document(job), 202)

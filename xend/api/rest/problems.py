@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket
 
-from xend.api.asgi import BodyTooLarge
+from xend.api.asgi import BodyTooLarge, Receive, Scope, Send
+from xend.api.rest.access import Unauthenticated
 from xend.core.events import EventsLost
 from xend.errors import (
     ConfigError,
@@ -61,6 +63,7 @@ STATUS: Final[Mapping[type[XendError], int]] = {
     ConfigError: 422,
     InvalidArgument: 422,
     MalformedBody: 400,
+    Unauthenticated: 401,
     PermissionDenied: 403,
     DomainNotFound: 404,
     NotFound: 404,
@@ -103,6 +106,15 @@ def problem(error: XendError) -> dict[str, Any]:
 def respond(error: XendError, headers: Mapping[str, str] | None = None) -> JSONResponse:
     document = problem(error)
     return JSONResponse(document, document["status"], headers, MEDIA_TYPE)
+
+
+async def refuse(error: XendError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers for the application, to an HTTP request or to a WebSocket that wants to open."""
+    response = respond(error)
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(response)
+        return
+    await response(scope, receive, send)
 
 
 def plain(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
