@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.simhost import guest, vif
-from xend.core.events import EventBus, EventsLost
 from xend.core.plan import (
     Begin,
     Build,
@@ -93,57 +92,6 @@ def test_a_checkpoint_goes_before_its_guest_runs() -> None:
     assert RemoveFile(Path("/x")) not in plan_restore(
         guest(), Path("/x"), paused=False, managed=False, remove_source=False, timeout=60.0
     )
-
-
-# -- Events --------------------------------------------------------------------------------------
-
-
-async def test_events_are_numbered_without_gaps_and_replayed() -> None:
-    bus = EventBus(lambda: 7.0)
-    for number in range(5):
-        bus.publish("created", "domain", {"domid": str(number)})
-    reader = bus.subscribe(after=2)
-    bus.publish("destroyed", "domain", {})
-    found = [await anext(reader) for _ in range(4)]
-    assert [event.seq for event in found] == [3, 4, 5, 6]
-    assert found[0].time == 7.0
-    reader.close()
-    with pytest.raises(StopAsyncIteration):
-        await anext(reader)
-
-
-async def test_a_reader_from_now_on_gets_only_what_comes() -> None:
-    bus = EventBus(lambda: 0.0)
-    bus.publish("created", "domain", {})
-    reader = bus.subscribe()
-    waiting = asyncio.ensure_future(anext(reader))
-    await asyncio.sleep(0)
-    bus.publish("changed", "domain", {})
-    assert (await waiting).seq == 2
-
-
-async def test_a_slow_reader_is_cut_off_and_told_where() -> None:
-    bus = EventBus(lambda: 0.0, kept=100)
-    reader = bus.subscribe(backlog=3)
-    bus.publish("a", "job", {})
-    assert (await anext(reader)).seq == 1
-    for _ in range(5):
-        bus.publish("b", "job", {})
-    with pytest.raises(EventsLost) as caught:
-        await anext(reader)
-    assert caught.value.fields["after"] == 1
-    again = bus.subscribe(after=1)
-    assert (await anext(again)).seq == 2
-
-
-def test_what_is_no_longer_kept_cannot_be_replayed() -> None:
-    bus = EventBus(lambda: 0.0, kept=3)
-    for _ in range(10):
-        bus.publish("a", "job", {})
-    with pytest.raises(EventsLost):
-        bus.subscribe(after=5)
-    assert bus.oldest == 8
-    bus.subscribe(after=7).close()
 
 
 # -- MACs and devices ----------------------------------------------------------------------------

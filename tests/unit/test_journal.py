@@ -146,8 +146,8 @@ async def test_before_its_start_and_after_its_end_it_says_so(tmp_path: Path) -> 
 
 
 async def test_a_full_disk_is_a_typed_error(journal: SqliteJournal) -> None:
-    assert journal._connection is not None
-    await journal._threads.run(lambda: _limit_pages(journal))
+    assert journal._database.connection is not None
+    await journal._database.threads.run(lambda: _limit_pages(journal))
     with pytest.raises(JournalError, match="full"):
         for _ in range(100):
             await journal.begin("create", "u", {"padding": "x" * 10_000})
@@ -155,8 +155,8 @@ async def test_a_full_disk_is_a_typed_error(journal: SqliteJournal) -> None:
 
 
 def _limit_pages(journal: SqliteJournal) -> None:
-    assert journal._connection is not None
-    journal._connection.execute("PRAGMA max_page_count = 20")
+    assert journal._database.connection is not None
+    journal._database.connection.execute("PRAGMA max_page_count = 20")
 
 
 async def test_a_configuration_that_cannot_be_read_is_skipped_and_said(
@@ -166,11 +166,11 @@ async def test_a_configuration_that_cannot_be_read_is_skipped_and_said(
     await journal.put_owned(row)
 
     def spoil() -> None:
-        assert journal._connection is not None
-        with journal._connection as db:
+        assert journal._database.connection is not None
+        with journal._database.connection as db:
             db.execute("UPDATE owned SET config = '{\"name\": 5}'")
 
-    await journal._threads.run(spoil)
+    await journal._database.threads.run(spoil)
     assert not await journal.owned()
     assert row.uuid in caplog.text
 

@@ -16,7 +16,7 @@ from xend.core.building import Building
 from xend.core.clock import SystemClock
 from xend.core.context import Context
 from xend.core.devices import read_devices
-from xend.core.events import EventBus
+from xend.core.events import EventBus, EventLog
 from xend.core.hotplug import Hotplug
 from xend.core.jobs import Job, JobRunner, JobStatus
 from xend.core.managed import Managed
@@ -68,10 +68,12 @@ class DomainService:
         settings: ServiceSettings | None = None,
         *,
         files: HostFiles,
+        history: EventLog | None = None,
     ) -> None:
+        """Without a `history` events are only in memory."""
         clock = clock or SystemClock()
         settings = settings or ServiceSettings()
-        self.events = EventBus(clock.time)
+        self.events = EventBus(clock.time, history)
         self.jobs = JobRunner(journal, clock, self.events, kept=settings.jobs_kept)
         self._policies: Policies
         snapshot = Snapshot(
@@ -105,9 +107,12 @@ class DomainService:
         """Settles what a former run left behind, adopts the running domains of ours, follows
         events.  The hypervisor and the store have been started.  Domains with
         `on_xend_start = start` are started by jobs, after this has returned."""
+        await self.events.start()
         await self.jobs.start()
         await self._reconciliation.run()
         await self._policies.start()
+        # Domains of others may have come and gone meanwhile: a reader looks at everything again.
+        self.events.publish("started", "host", {})
         for view in self._snapshot.views():
             wanted = view.config.on_xend_start if view.config else HostAction.IGNORE
             if wanted is HostAction.START and view.power_state is PowerState.HALTED:
@@ -116,10 +121,11 @@ class DomainService:
     async def close(self) -> None:
         """Jobs get `close_grace` seconds and are then left to the next start.  Guests are never
         touched; the hypervisor, the store and the journal are the composition root's to close."""
+        self.events.publish("stopping", "host", {})
         await self._policies.close()
         await self.jobs.close(self._context.settings.close_grace)
         await self._snapshot.close()
-        self.events.close()
+        await self.events.close()
 
     @property
     def broken(self) -> Sequence[BrokenEntry]:

@@ -47,6 +47,8 @@ class Policies:
         self._stale = asyncio.Event()
         self._gone: asyncio.Queue[OwnedDomain] = asyncio.Queue()
         self._handling: set[tuple[str, Domid]] = set()
+        self.adopting = False
+        """The domains that the snapshot meets have been there before xend: nothing has happened."""
 
     async def start(self) -> None:
         """Whoever of ours ended while xend was away gets its policy now, by jobs."""
@@ -71,9 +73,15 @@ class Policies:
 
     def changed(self, kind: str, identity: Identity) -> None:
         """The snapshot saw a domain come, go, or change its name."""
-        self._bus.publish(kind, "domain", identity.ids)
+        if not self.adopting:
+            self._bus.publish(kind, "domain", identity.ids)
         if kind == "destroyed" and identity.owned is not None:
             self._gone.put_nowait(identity.owned)
+
+    def ended_unseen(self, owned: OwnedDomain) -> None:
+        """One of ours went while xend was down."""
+        ids = {"uuid": owned.uuid, "name": owned.config.name, "domid": str(owned.domid)}
+        self._bus.publish("destroyed", "domain", ids)
 
     async def _follow_hypervisor(self) -> None:
         async for event in self._context.hypervisor.events():

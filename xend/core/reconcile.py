@@ -107,9 +107,13 @@ class Reconciliation:
     async def _adopt(self) -> None:
         """Running domains of ours are ours again; they notice nothing."""
         await self._look()
-        for owned in self._owned.values():
-            self._context.snapshot.own(owned)
-        await self._context.snapshot.refresh(force=True)
+        self._policies.adopting = True
+        try:
+            for owned in self._owned.values():
+                self._context.snapshot.own(owned)
+            await self._context.snapshot.refresh(force=True)
+        finally:
+            self._policies.adopting = False
         if self._owned:
             log.info("adopted %d running domains", len(self._owned))
 
@@ -119,6 +123,7 @@ class Reconciliation:
             if not self._is_alive(owned.uuid, owned.domid):
                 log.info("domain %s (%d) ended while xend was down", owned.uuid, owned.domid)
                 await self._context.journal.drop_owned(owned.uuid, owned.domid)
+                self._policies.ended_unseen(owned)
 
     async def _settle(self, intent: Intent) -> None:
         rule = self._rules.get(intent.kind)

@@ -10,7 +10,8 @@ from xend.core.clock import SystemClock
 from xend.core.domains import DomainService
 from xend.daemon.options import Options
 from xend.daemon.settings import Settings
-from xend.store.hostfiles import LocalFiles
+from xend.store.history import SqliteHistory
+from xend.store.hostfiles import LocalFiles, boot_id
 from xend.store.journal import SqliteJournal
 from xend.store.repository import FileRepository
 
@@ -39,8 +40,18 @@ async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -
     journal = SqliteJournal(settings.database)
     stack.push_async_callback(journal.close)
     await journal.start()
+    history = SqliteHistory(settings.history, boot=boot_id())
+    stack.push_async_callback(history.close)
+    await history.start()
     service = DomainService(
-        hypervisor, store, repository, journal, clock, settings.service, files=files
+        hypervisor,
+        store,
+        repository,
+        journal,
+        clock,
+        settings.service,
+        files=files,
+        history=history,
     )
     stack.push_async_callback(service.close)
     await service.start()

@@ -32,6 +32,7 @@ class Settings:
     log_level: str
     domains_dir: Path
     database: Path
+    history: Path
     faces: tuple[FaceSpec, ...]
     service: ServiceSettings
     warnings: tuple[str, ...] = ()
@@ -46,6 +47,7 @@ def load(options: Options) -> Settings:
         log_level=_level(values),
         domains_dir=_domains_dir(options, values),
         database=options.state_dir / "xend.db",
+        history=options.state_dir / "history.db",
         faces=_faces(options, values),
         service=_service(values),
         warnings=values.warnings,

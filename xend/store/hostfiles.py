@@ -11,6 +11,12 @@ from xend.errors import OperationFailed
 from xend.store.disk import DiskThreads
 
 _BRIDGES = Path("/sys/class/net")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> str:
+    """A uuid that is another one after each boot of dom0 (random(4))."""
+    return _BOOT_ID.read_text("ascii").strip()
 
 
 class LocalFiles:

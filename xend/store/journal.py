@@ -11,25 +11,24 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from xend.core.ports import Intent, OwnedDomain
-from xend.errors import OperationFailed
 from xend.model.domain import DomainConfig
 from xend.model.units import Domid
-from xend.store.disk import DiskThreads
+from xend.store.sqlite import Database, JournalError
+
+__all__ = ["JournalError", "SqliteJournal"]
 
 log = logging.getLogger("xend.journal")
 
 T = TypeVar("T")
 
-_VERSION = 1
-_SCHEMA = """
+_TABLES = """
 CREATE TABLE intents (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, uuid TEXT NOT NULL,
     domid INTEGER, data TEXT NOT NULL, created REAL NOT NULL);
@@ -41,14 +40,8 @@ CREATE TABLE owned (
 CREATE TABLE jobs (id TEXT PRIMARY KEY, created REAL NOT NULL, record TEXT NOT NULL);
 CREATE INDEX jobs_by_age ON jobs (created);
 """
+_MIGRATIONS = (_TABLES,)
 _JOBS_KEPT = 1000
-
-
-class JournalError(OperationFailed):
-    """The journal's file could not be read or written.  Fields: `path`, `reason`."""
-
-    key = "journal.error"
-    template = "The journal {path} cannot be used: {reason}"
 
 
 class SqliteJournal:
@@ -60,20 +53,19 @@ class SqliteJournal:
         now: Callable[[], float] = time.time,
     ) -> None:
         """Opens nothing yet.  `synchronous` OFF is for tests that kill no machine."""
-        self._path = path
-        self._synchronous = synchronous
+        self._database = Database(
+            path, _MIGRATIONS, "xend-journal", synchronous=synchronous, now=now
+        )
         self._now = now
-        self._threads = DiskThreads("xend-journal")
-        self._connection: sqlite3.Connection | None = None
 
     async def start(self) -> None:
         """Opens or makes the file, mode 0600.  A damaged one is put aside, loudly: then running
         domains are strangers until they are adopted, but xend runs.  Raises JournalError."""
-        await self._threads.run(self._open_or_replace)
+        if await self._database.start():
+            log.error("running domains are strangers now, until `xend adopt`")
 
     async def close(self) -> None:
-        await self._threads.run(self._close)
-        await self._threads.close()
+        await self._database.close()
 
     # -- Intents ---------------------------------------------------------------------------------
 
@@ -174,73 +166,9 @@ class SqliteJournal:
 
         return await self._run(read)
 
-    # -- The file --------------------------------------------------------------------------------
-
     async def _run(self, call: Callable[..., T], *args: Any) -> T:
         """In one transaction, in the thread."""
-        return await self._threads.run(self._transact, call, args)
-
-    def _transact(self, call: Callable[..., T], args: tuple[Any, ...]) -> T:
-        if self._connection is None:
-            raise JournalError(path=str(self._path), reason="it is not open")
-        with self._explained(), self._connection as db:
-            return call(db, *args)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise JournalError(path=str(self._path), reason=str(error)) from error
-
-    def _open_or_replace(self) -> None:
-        try:
-            self._open()
-        except sqlite3.DatabaseError as error:
-            self._close()
-            if not _is_damage(error):
-                raise JournalError(path=str(self._path), reason=str(error)) from error
-            aside = self._path.with_name(f"{self._path.name}.damaged-{int(self._now())}")
-            log.error(
-                "the journal %s is damaged (%s) and was moved to %s: running domains are strangers "
-                "now, until `xend adopt`",
-                self._path,
-                error,
-                aside,
-            )
-            self._path.rename(aside)
-            for ending in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
-            with self._explained():
-                self._open()
-
-    def _open(self) -> None:
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._path.touch(mode=0o600)
-        except OSError as error:
-            raise JournalError(path=str(self._path), reason=str(error.strerror)) from error
-        db = self._connection = sqlite3.connect(self._path, timeout=10.0)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute(f"PRAGMA synchronous = {self._synchronous}")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-        elif version > _VERSION:
-            raise JournalError(
-                path=str(self._path), reason=f"a later xend wrote it (version {version})"
-            )
-        else:
-            db.execute("SELECT count(*) FROM intents").fetchone()
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return getattr(error, "sqlite_errorname", "") in ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+        return await self._database.run(lambda db: call(db, *args))
 
 
 def _domid(value: int | None) -> Domid | None:

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 
 from xend.api.asgi import BodyTooLarge, Receive, Scope, Send
 from xend.api.rest.access import Unauthenticated
-from xend.core.events import EventsLost
+from xend.core.events import EventsGone, ReaderTooSlow
 from xend.errors import (
     ConfigError,
     ConflictError,
@@ -71,7 +71,8 @@ STATUS: Final[Mapping[type[XendError], int]] = {
     ConflictError: 409,
     ResourceError: 409,
     OperationCancelled: 409,
-    EventsLost: 410,
+    EventsGone: 410,
+    ReaderTooSlow: 410,
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
     UnsupportedFeature: 501,

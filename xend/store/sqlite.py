@@ -1,0 +1,130 @@
+"""A SQLite file with a thread of its own, so that statements keep the order of their calls and the
+event loop never waits for the disk."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from xend.errors import OperationFailed
+from xend.store.disk import DiskThreads
+
+log = logging.getLogger("xend.journal")
+
+T = TypeVar("T")
+
+Synchronous = Literal["FULL", "NORMAL", "OFF"]
+
+
+class JournalError(OperationFailed):
+    """The journal's file could not be read or written.  Fields: `path`, `reason`."""
+
+    key = "journal.error"
+    template = "The journal {path} cannot be used: {reason}"
+
+
+class Database:
+    def __init__(
+        self,
+        path: Path,
+        migrations: Sequence[str],
+        thread: str,
+        *,
+        synchronous: Synchronous,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Opens nothing yet.  `migrations`: the statements that lead from version N to N+1, the
+        first of them those that make the tables of a new file."""
+        self._path = path
+        self._migrations = migrations
+        self._synchronous = synchronous
+        self._now = now
+        self.threads = DiskThreads(thread)
+        self.connection: sqlite3.Connection | None = None
+        """Only for that thread."""
+
+    async def start(self) -> Path | None:
+        """Opens or makes the file, mode 0600, and brings its tables up to date.  A damaged one is
+        put aside: then its new path is returned.  Raises JournalError."""
+        return await self.threads.run(self._open_or_replace)
+
+    async def close(self) -> None:
+        await self.threads.run(self._close)
+        await self.threads.close()
+
+    async def run(self, call: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> T:
+        """In one transaction, in the thread.  `durable`: fsynced, whatever the mode."""
+        return await self.threads.run(self._transact, call, durable)
+
+    def _transact(self, call: Callable[[sqlite3.Connection], T], durable: bool) -> T:
+        connection = self.connection
+        if connection is None:
+            raise JournalError(path=str(self._path), reason="it is not open")
+        with self._explained():
+            if durable:
+                connection.execute("PRAGMA synchronous = FULL")
+            try:
+                with connection as db:
+                    return call(db)
+            finally:
+                if durable:
+                    connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise JournalError(path=str(self._path), reason=str(error)) from error
+
+    def _open_or_replace(self) -> Path | None:
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            self._close()
+            if not _is_damage(error):
+                raise JournalError(path=str(self._path), reason=str(error)) from error
+            aside = self._path.with_name(f"{self._path.name}.damaged-{int(self._now())}")
+            log.error("%s is damaged (%s) and was moved to %s", self._path, error, aside)
+            self._path.rename(aside)
+            for ending in ("-wal", "-shm"):
+                self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+            with self._explained():
+                self._open()
+            return aside
+        return None
+
+    def _open(self) -> None:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path.touch(mode=0o600)
+        except OSError as error:
+            raise JournalError(path=str(self._path), reason=str(error.strerror)) from error
+        db = self.connection = sqlite3.connect(self._path, timeout=10.0)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        newest = len(self._migrations)
+        if version > newest:
+            raise JournalError(
+                path=str(self._path), reason=f"a later xend wrote it (version {version})"
+            )
+        for number in range(version, newest):
+            db.executescript(
+                f"BEGIN; {self._migrations[number]} PRAGMA user_version = {number + 1}; COMMIT;"
+            )
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+    def _close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorname", "") in ("SQLITE_CORRUPT", "SQLITE_NOTADB")
