@@ -12,7 +12,17 @@ from typing import Any
 
 from xend.errors import ConfigError, UnsupportedFeature
 from xend.libxl import schema
-from xend.libxl.marshal_devices import disk, network, passthrough, screen, screen_info
+from xend.libxl.marshal_devices import (
+    disk,
+    keyboard,
+    network,
+    passthrough,
+    screen,
+    screen_info,
+)
+from xend.libxl.marshal_peripherals import peripherals, virtual_node
+from xend.libxl.marshal_platform import cpuid, has_place, place_platform
+from xend.model.devices import Vkbd
 from xend.model.domain import DomainConfig, DomainType, ShutdownAction
 
 DEFAULT_POOL = "Pool-0"
@@ -29,22 +39,6 @@ ACTIONS = {
 }
 """Without destroy: it is libxl's default, and defaults do not come back out of libxl."""
 
-_HVM_SWITCHES = ("pae", "nx", "viridian", "hpet", "vpt_align", "acpi_s3", "acpi_s4", "usb")
-_HVM_TEXTS = ("boot", "serial", "usbdevice", "soundhw", "keymap")
-_COMMON_SWITCHES = ("acpi", "apic", "localtime")
-_TSC_MODES = ("", "always_emulate", "native", "native_paravirt")
-_TIMER_MODES = (
-    "delay_for_missed_ticks",
-    "no_delay_for_missed_ticks",
-    "no_missed_ticks_pending",
-    "one_missed_tick_pending",
-)
-
-
-def defbool(value: Any) -> str:
-    """libxl's spelling in JSON of a three-valued boolean; accepts what old configs hold."""
-    return "True" if value not in (0, "0", False, "no", "false", "", None) else "False"
-
 
 def domain(config: DomainConfig) -> dict[str, Any]:
     """The JSON that `libxl_domain_config_from_json` takes, checked.
@@ -58,6 +52,7 @@ def domain(config: DomainConfig) -> dict[str, Any]:
             instead="a configuration without that device",
         )
     tree: dict[str, Any] = {"c_info": _create_info(config), "b_info": _build_info(config)}
+    place_platform(tree, config)
     lists = {
         "disks": [disk(each) for each in config.disks],
         "nics": [network(each, number) for number, each in enumerate(config.vifs)],
@@ -65,10 +60,10 @@ def domain(config: DomainConfig) -> dict[str, Any]:
     }
     if config.type is not DomainType.HVM:
         lists["vfbs"] = [screen(each, number) for number, each in enumerate(config.vfbs)]
-        keyboards = max(len(config.vfbs), len(config.vkbds))
-        lists["vkbs"] = [{"devid": number} for number in range(keyboards)]
+    lists["vkbs"] = [keyboard(each, number) for number, each in enumerate(_keyboards(config))]
     tree.update({key: devices for key, devices in lists.items() if devices})
-    for when in ("on_poweroff", "on_reboot", "on_crash"):
+    tree.update(peripherals(config))
+    for when in ("on_poweroff", "on_reboot", "on_crash", "on_watchdog", "on_soft_reset"):
         if getattr(config, when) in ACTIONS:
             tree[when] = ACTIONS[getattr(config, when)]
     schema.check(tree)
@@ -77,22 +72,16 @@ def domain(config: DomainConfig) -> dict[str, Any]:
 
 def ignored_settings(config: DomainConfig) -> list[str]:
     """Settings that libxl has no place for: a create goes on without them, but says so."""
-    known = {*_HVM_SWITCHES, *_HVM_TEXTS, *_COMMON_SWITCHES, *_PLATFORM_ELSEWHERE}
-    ignored = sorted(f"platform.{name}" for name in config.platform if name not in known)
+    ignored = sorted(f"platform.{name}" for name in config.platform if not has_place(name))
     return ignored + (["features"] if config.features else [])
 
 
-_PLATFORM_ELSEWHERE = (
-    "device_model",
-    "hap",
-    "nomigrate",
-    "rtc_timeoffset",
-    "stdvga",
-    "timer_mode",
-    "tsc_mode",
-    "videoram",
-    "xen_platform_pci",
-)
+def _keyboards(config: DomainConfig) -> list[Vkbd]:
+    """One for each frame buffer; an HVM guest has its emulated one, so only those of xl's `vkb`."""
+    if config.type is DomainType.HVM:
+        return [each for each in config.vkbds if each.backend_type]
+    missing = len(config.vfbs) - len(config.vkbds)
+    return [*config.vkbds, *(Vkbd() for _ in range(missing))]
 
 
 def _create_info(config: DomainConfig) -> dict[str, Any]:
@@ -103,8 +92,6 @@ def _create_info(config: DomainConfig) -> dict[str, Any]:
     }
     if config.pool not in ("", DEFAULT_POOL):
         info["pool_name"] = config.pool
-    if config.type is not DomainType.PV and "hap" in config.platform:
-        info["hap"] = defbool(config.platform["hap"])
     return info
 
 
@@ -119,7 +106,7 @@ def _build_info(config: DomainConfig) -> dict[str, Any]:
     if config.shadow_memory:
         info["shadow_memkb"] = config.shadow_memory
     if any(config.affinity):
-        info["vcpu_hard_affinity"] = _affinity(config)
+        info["vcpu_hard_affinity"] = _affinity(config.affinity, config.vcpus)
         info["numa_placement"] = "False"
     schedule = {}
     if config.cpu_weight != 256:
@@ -134,16 +121,34 @@ def _build_info(config: DomainConfig) -> dict[str, Any]:
         ]
     if config.irqs:
         info["irqs"] = [each.irq for each in config.irqs]
-    info |= _boot(config) | _platform(config)
+    if config.iomem:
+        info["iomem"] = [each.model_dump(exclude_none=True) for each in config.iomem]
+    policies = cpuid(config)
+    if policies:
+        info["cpuid"] = policies
+    info |= _boot(config) | _numa(config)
     info[f"type.{config.type.value}"] = _hvm(config) if config.type is DomainType.HVM else {}
     return info
 
 
-def _affinity(config: DomainConfig) -> list[list[int]]:
+def _numa(config: DomainConfig) -> dict[str, Any]:
+    """Soft affinity and the guest's own nodes."""
+    info: dict[str, Any] = {}
+    if any(config.affinity_soft):
+        info["vcpu_soft_affinity"] = _affinity(config.affinity_soft, config.vcpus)
+        info["numa_placement"] = "False"
+    if config.vnuma:
+        info["vnuma_nodes"] = [virtual_node(each) for each in config.vnuma]
+        if any(each.pnode is not None for each in config.vnuma):
+            info["numa_placement"] = "False"
+    return info
+
+
+def _affinity(wanted: tuple[tuple[int, ...], ...], vcpus: int) -> list[list[int]]:
     """One list per vcpu; a config that names fewer repeats them in turn, as the original did.
     A vcpu that may run anywhere has an empty list in ours; Xen drops CPUs that there are not."""
-    rows = [sorted(set(row)) or list(range(_ANY_CPU)) for row in config.affinity]
-    return [rows[vcpu % len(rows)] for vcpu in range(config.vcpus)]
+    rows = [sorted(set(row)) or list(range(_ANY_CPU)) for row in wanted]
+    return [rows[vcpu % len(rows)] for vcpu in range(vcpus)]
 
 
 def _boot(config: DomainConfig) -> dict[str, Any]:
@@ -166,48 +171,8 @@ def _boot(config: DomainConfig) -> dict[str, Any]:
     return boot
 
 
-def _platform(config: DomainConfig) -> dict[str, Any]:
-    platform = config.platform
-    common: dict[str, Any] = {
-        name: defbool(platform[name]) for name in _COMMON_SWITCHES if name in platform
-    }
-    if "nomigrate" in platform:
-        common["disable_migrate"] = defbool(platform["nomigrate"])
-    if platform.get("rtc_timeoffset"):
-        common["rtc_timeoffset"] = _number(platform, "rtc_timeoffset")
-    for name, modes in (("tsc_mode", _TSC_MODES), ("timer_mode", _TIMER_MODES)):
-        if platform.get(name) in (None, ""):
-            continue
-        number = _number(platform, name)
-        if not 0 <= number < len(modes):
-            raise ConfigError(
-                f"{name} must be between 0 and {len(modes) - 1}", field=name, value=number
-            )
-        if modes[number] and (name == "tsc_mode" or config.type is DomainType.HVM):
-            common[name] = modes[number]
-    return common
-
-
 def _hvm(config: DomainConfig) -> dict[str, Any]:
-    platform = config.platform
-    hvm: dict[str, Any] = {
-        name: defbool(platform[name]) for name in _HVM_SWITCHES if name in platform
-    }
-    hvm |= {name: str(platform[name]) for name in _HVM_TEXTS if platform.get(name)}
-    if "xen_platform_pci" in platform:
-        hvm["xen_platform_pci"] = defbool(platform["xen_platform_pci"])
-    if platform.get("stdvga"):
-        hvm["vga"] = {"kind": "std" if defbool(platform["stdvga"]) == "True" else "cirrus"}
-    hvm["vnc"] = {"enable": "False"}
+    hvm: dict[str, Any] = {"vnc": {"enable": "False"}}
     for vfb in config.vfbs:
         hvm |= screen_info(vfb)
     return hvm
-
-
-def _number(platform: dict[str, Any], name: str) -> int:
-    try:
-        return int(platform[name])
-    except (TypeError, ValueError):
-        raise ConfigError(
-            f"{name}: {platform[name]!r} is not a number", field=name, value=platform[name]
-        ) from None

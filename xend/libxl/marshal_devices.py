@@ -7,7 +7,8 @@ from typing import Any
 
 from xend.errors import ConfigError, InvalidArgument
 from xend.libxl import schema
-from xend.model.devices import Device, Disk, Pci, Vfb, Vif
+from xend.model.devices import Device, Disk, Pci, Vfb, Vif, Vkbd
+from xend.model.fields import rows
 
 _RATE = re.compile(r"(\d+)([GMK]?)([bB])/s(?:@(\d+)([mu]?)s)?")
 _UNIT = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
@@ -33,15 +34,23 @@ def disk(wanted: Disk) -> dict[str, Any]:
         tree["pdev_path"] = wanted.path
     if wanted.qdisk or wanted.format in _QEMU_FORMATS:
         tree["backend"] = "qdisk"
+    elif wanted.backend_type:
+        tree["backend"] = wanted.backend_type
     if wanted.device_type == "cdrom":
         tree |= {"is_cdrom": 1, "removable": 1}
-    if wanted.script:
-        tree["script"] = wanted.script
-    return tree | _backend(wanted)
+    if wanted.direct_io_safe:
+        tree["direct_io_safe"] = True
+    for key, value in (("discard_enable", wanted.discard), ("trusted", wanted.trusted)):
+        if value is not None:
+            tree[key] = str(value)
+    texts = {"script": wanted.script, "specification": wanted.specification}
+    tree |= {key: text for key, text in texts.items() if text}
+    return tree | wanted.colo | backend(wanted)
 
 
 def network(wanted: Vif, number: int | None = None) -> dict[str, Any]:
-    """A libxl_device_nic; `number` becomes its devid (None: libxl takes the next)."""
+    """A libxl_device_nic; `number` becomes its devid, unless it has one (None: libxl's next)."""
+    number = number if wanted.devid is None else wanted.devid
     tree: dict[str, Any] = {} if number is None else {"devid": number}
     texts = {
         "mac": wanted.mac,
@@ -51,11 +60,16 @@ def network(wanted: Vif, number: int | None = None) -> dict[str, Any]:
         "ifname": wanted.vifname,
         "model": wanted.model,
         "nictype": _NIC_TYPES.get(wanted.type, ""),
+        "gatewaydev": wanted.gatewaydev,
     }
     tree |= {key: value for key, value in texts.items() if value}
     if wanted.rate:
         tree |= rate(wanted.rate)
-    return tree | _backend(wanted)
+    if wanted.mtu is not None:
+        tree["mtu"] = wanted.mtu
+    if wanted.trusted is not None:
+        tree["trusted"] = str(wanted.trusted)
+    return tree | wanted.colo | backend(wanted)
 
 
 def rate(text: str) -> dict[str, int]:
@@ -81,7 +95,7 @@ def rate(text: str) -> dict[str, int]:
 def screen(wanted: Vfb, number: int | None = None) -> dict[str, Any]:
     """A libxl_device_vfb."""
     tree: dict[str, Any] = {} if number is None else {"devid": number}
-    return tree | screen_info(wanted) | _backend(wanted)
+    return tree | screen_info(wanted) | backend(wanted)
 
 
 def screen_info(wanted: Vfb) -> dict[str, Any]:
@@ -116,13 +130,27 @@ def passthrough(wanted: Pci) -> dict[str, Any]:
     }
     if wanted.vslot is not None:
         tree["vdevfn"] = wanted.vslot << 3
-    for name in ("msitranslate", "power_mgmt", "permissive"):
+    for name in ("msitranslate", "power_mgmt", "permissive", "seize"):
         if name in wanted.options:
             tree[name] = wanted.options[name] not in ("0", "no", "")
+    for name in ("rdm_policy", "name"):
+        if wanted.options.get(name):
+            tree[name] = wanted.options[name]
     return tree
 
 
-def _backend(device: Device) -> dict[str, Any]:
+def keyboard(wanted: Vkbd, number: int | None = None) -> dict[str, Any]:
+    """A libxl_device_vkb."""
+    tree: dict[str, Any] = {} if number is None else {"devid": number}
+    for field, row in rows(Vkbd):
+        value = getattr(wanted, field)
+        if row.libxl and value and field != "backend":
+            tree[row.libxl] = value
+    return tree | backend(wanted)
+
+
+def backend(device: Device) -> dict[str, Any]:
+    """The domain that serves the device; nothing stands for Domain-0."""
     if device.backend in ("", "0", "Domain-0"):
         return {}
     if device.backend.isdigit():
@@ -151,7 +179,7 @@ def hot_plugged(device_class: str, device: Any) -> dict[str, Any]:
     elif device_class == "pci" and isinstance(device, Pci):
         tree = passthrough(device)
     elif device_class == "vkbd":
-        tree = {}
+        tree = keyboard(device) if isinstance(device, Vkbd) else {}
     else:
         raise InvalidArgument(
             f"{device!r} is not a {device_class}", argument="device", value=device_class

@@ -14,8 +14,12 @@ from pydantic import ValidationError
 
 from xend.errors import ConfigError
 from xend.libxl.marshal import ACTIONS, DEFAULT_POOL
+from xend.libxl.unmarshal_peripherals import backend, peripherals, virtual_node
+from xend.libxl.unmarshal_platform import platform, policies
 from xend.model.devices import Disk, IoPorts, Irq, Pci, Vfb, Vif, Vkbd
 from xend.model.domain import DomainConfig, DomainType, ShutdownAction
+from xend.model.fields import rows
+from xend.model.peripherals import IoMemory
 
 _FORMATS: Final[dict[str, Literal["qcow", "qcow2", "vhd", "qed", "empty"]]] = {
     "qcow": "qcow",
@@ -25,7 +29,19 @@ _FORMATS: Final[dict[str, Literal["qcow", "qcow2", "vhd", "qed", "empty"]]] = {
     "empty": "empty",
 }
 """Those that are not plain."""
+_BACKENDS: Final[dict[str, Literal["phy", "tap", "standalone"]]] = {
+    "tap": "tap",
+    "standalone": "standalone",
+}
+"""Those that libxl does not choose by itself."""
+_COLO: Final = (
+    *("colo_enable", "colo_restore_enable", "colo_host", "colo_port", "colo_export"),
+    *("active_disk", "hidden_disk"),
+)
 _MEMKB_DEFAULT = 2**64 - 1
+_ANY_CPU = 256
+_NO_FRAME = 2**64 - 1
+"""LIBXL_INVALID_GFN."""
 _ACTION_OF = {name: action for action, name in ACTIONS.items()}
 
 
@@ -45,7 +61,8 @@ def domain(tree: Mapping[str, Any]) -> DomainConfig:
             shadow_memory=_memory(build, "shadow_memkb"),
             vcpus=build.get("max_vcpus") or 1,
             vcpus_online=_online(build),
-            affinity=_affinity(build),
+            affinity=_affinity(build, "vcpu_hard_affinity"),
+            affinity_soft=_affinity(build, "vcpu_soft_affinity"),
             **_schedule(build.get("sched_params") or {}),
             pool=info.get("pool_name") or DEFAULT_POOL,
             kernel=build.get("kernel") or special.get("kernel") or "",
@@ -56,17 +73,23 @@ def domain(tree: Mapping[str, Any]) -> DomainConfig:
             on_poweroff=_action(tree, "on_poweroff"),
             on_reboot=_action(tree, "on_reboot"),
             on_crash=_action(tree, "on_crash"),
-            platform=_platform(build, special),
+            on_watchdog=_action(tree, "on_watchdog"),
+            on_soft_reset=_action(tree, "on_soft_reset"),
+            platform=_platform(tree, kind),
+            other=policies(build),
+            **peripherals(tree),
             disks=tuple(map(disk, tree.get("disks") or ())),
             vifs=tuple(map(network, tree.get("nics") or ())),
             vfbs=_screens(tree, special),
-            vkbds=tuple(Vkbd() for _ in tree.get("vkbs") or ()),
+            vkbds=tuple(map(_keyboard, tree.get("vkbs") or ())),
             pcis=tuple(map(_passthrough, tree.get("pcidevs") or ())),
             ioports=tuple(
                 IoPorts(first=each.get("first", 0), last=each.get("first", 0) + each["number"] - 1)
                 for each in build.get("ioports") or ()
             ),
             irqs=tuple(Irq(irq=number) for number in build.get("irqs") or ()),
+            iomem=tuple(map(_io_memory, build.get("iomem") or ())),
+            vnuma=tuple(map(virtual_node, build.get("vnuma_nodes") or ())),
         )
     except ValidationError as error:
         raise ConfigError(f"libxl's configuration of a domain: {error}") from error
@@ -74,6 +97,7 @@ def domain(tree: Mapping[str, Any]) -> DomainConfig:
 
 def disk(tree: Mapping[str, Any]) -> Disk:
     kind = str(tree.get("format") or "raw").lower()
+    served_by = str(tree.get("backend")).lower()
     return Disk(
         scheme=_scheme(tree, kind),
         path=tree.get("pdev_path") or "",
@@ -82,8 +106,14 @@ def disk(tree: Mapping[str, Any]) -> Disk:
         device_type="cdrom" if tree.get("is_cdrom") else "disk",
         image_format=_FORMATS.get(kind, ""),
         script=_script(tree, "block"),
-        qdisk=str(tree.get("backend")).lower() == "qdisk" and kind == "raw",
-        backend=_backend(tree),
+        qdisk=served_by == "qdisk" and kind == "raw",
+        backend_type=_BACKENDS.get(served_by, ""),
+        discard=_three_valued(tree.get("discard_enable")),
+        trusted=_three_valued(tree.get("trusted")),
+        direct_io_safe=bool(tree.get("direct_io_safe")),
+        specification="virtio" if str(tree.get("specification")).lower() == "virtio" else "",
+        colo={key: value for key, value in tree.items() if key in _COLO and value},
+        backend=backend(tree),
     )
 
 
@@ -98,7 +128,11 @@ def network(tree: Mapping[str, Any]) -> Vif:
         type={"vif_ioemu": "ioemu"}.get(kind, ""),
         model=tree.get("model") or "",
         rate=_rate(tree),
-        backend=_backend(tree),
+        gatewaydev=tree.get("gatewaydev") or "",
+        mtu=tree.get("mtu") or None,
+        trusted=_three_valued(tree.get("trusted")),
+        colo={key: value for key, value in tree.items() if key.startswith("colo") and value},
+        backend=backend(tree),
     )
 
 
@@ -116,8 +150,8 @@ def _online(build: Mapping[str, Any]) -> int | None:
     return None if online is None or len(online) == build.get("max_vcpus") else len(online)
 
 
-def _affinity(build: Mapping[str, Any]) -> tuple[tuple[int, ...], ...]:
-    rows = tuple(tuple(row) for row in build.get("vcpu_hard_affinity") or ())
+def _affinity(build: Mapping[str, Any], key: str) -> tuple[tuple[int, ...], ...]:
+    rows = tuple(() if len(row) >= _ANY_CPU else tuple(row) for row in build.get(key) or ())
     return rows if any(rows) else ()
 
 
@@ -131,18 +165,36 @@ def _action(tree: Mapping[str, Any], when: str) -> ShutdownAction:
     return _ACTION_OF.get(str(tree.get(when) or "").lower(), ShutdownAction.DESTROY)
 
 
-def _platform(build: Mapping[str, Any], special: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in ("acpi", "apic", "localtime"):
-        if build.get(name) in ("True", "False"):
-            found[name] = int(build[name] == "True")
-    for name in ("pae", "nx", "viridian", "hpet", "usb", "xen_platform_pci"):
-        if special.get(name) in ("True", "False"):
-            found[name] = int(special[name] == "True")
-    for name in ("boot", "serial", "usbdevice", "soundhw", "keymap"):
-        if special.get(name):
-            found[name] = special[name]
+def _platform(tree: Mapping[str, Any], kind: DomainType) -> dict[str, Any]:
+    """With the settings that old versions of libxl have in the part of HVM domains."""
+    found = platform(tree, kind)
+    special = (tree.get("b_info") or {}).get("type.hvm") or {}
+    for name, key in (("acpi", "acpi"), ("apic", "apic"), ("nestedhvm", "nested_hvm")):
+        if name not in found and special.get(key) in ("True", "False"):
+            found[name] = int(special[key] == "True")
     return found
+
+
+def _keyboard(tree: Mapping[str, Any]) -> Vkbd:
+    keys = {row.libxl: name for name, row in rows(Vkbd) if row.libxl and name != "backend"}
+    given = {keys[key]: value for key, value in tree.items() if key in keys and value is not None}
+    kind = str(given.pop("backend_type", "")).lower()
+    if kind in ("qemu", "linux"):
+        given["backend_type"] = kind
+    return Vkbd(backend=backend(tree), **given)
+
+
+def _io_memory(tree: Mapping[str, Any]) -> IoMemory:
+    gfn = tree.get("gfn")
+    return IoMemory(
+        start=tree.get("start") or 0,
+        number=tree.get("number") or 1,
+        gfn=None if gfn == _NO_FRAME else gfn,
+    )
+
+
+def _three_valued(value: Any) -> bool | None:
+    return value == "True" if value in ("True", "False") else None
 
 
 def _screens(tree: Mapping[str, Any], special: Mapping[str, Any]) -> tuple[Vfb, ...]:
@@ -164,7 +216,7 @@ def _screen(tree: Mapping[str, Any]) -> Vfb:
         xauthority=sdl.get("xauthority") or "",
         opengl=sdl.get("opengl") == "True",
         keymap=tree.get("keymap") or "",
-        backend=_backend(tree),
+        backend=backend(tree),
     )
 
 
@@ -176,8 +228,11 @@ def _passthrough(tree: Mapping[str, Any]) -> Pci:
         func=tree.get("func", 0),
         vslot=tree["vdevfn"] >> 3 if tree.get("vdevfn") else None,
         options={
-            name: "1" for name in ("msitranslate", "power_mgmt", "permissive") if tree.get(name)
-        },
+            name: "1"
+            for name in ("msitranslate", "power_mgmt", "permissive", "seize")
+            if tree.get(name)
+        }
+        | {name: str(tree[name]) for name in ("rdm_policy", "name") if tree.get(name)},
     )
 
 
@@ -195,10 +250,6 @@ def _script(tree: Mapping[str, Any], usual: str) -> str:
     """Without the one that is used anyway, and without the folder of all of them."""
     name = str(tree.get("script") or "").removeprefix("/etc/xen/scripts/")
     return "" if name == usual else name
-
-
-def _backend(tree: Mapping[str, Any]) -> str:
-    return tree.get("backend_domname") or str(tree.get("backend_domid") or "")
 
 
 def _rate(tree: Mapping[str, Any]) -> str:

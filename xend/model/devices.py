@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from xend.model.fields import Setting
+from xend.model.fields import Kind, Setting
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
@@ -19,7 +19,12 @@ class Device(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     uuid: UUID | None = None
-    backend: Annotated[str, Setting(xm="backend", xl="backend", sxp="backend")] = ""
+    backend: Annotated[
+        str,
+        Setting(
+            xm="backend", xl="backend", sxp="backend", libxl="backend_domname", kind=Kind.SPECIAL
+        ),
+    ] = ""
     """Name or domid of the backend's domain; empty means Domain-0."""
     other: dict[str, str] = Field(default_factory=dict)
     """Settings of old configurations that nothing here acts on, kept so that they are not lost."""
@@ -33,23 +38,58 @@ class Disk(Device):
     """
 
     device_class: Literal["vbd", "tap", "tap2"] = "vbd"
-    scheme: str = ""
-    path: Annotated[str, Setting(xl="target", libxl="disks[].pdev_path")] = ""
-    vdev: Annotated[str, Setting(xm="dev", xl="vdev", sxp="dev", libxl="disks[].vdev")]
+    scheme: Annotated[
+        str, Setting(xm="uname", xl="prefix of the target", sxp="uname", note="deprecated in xl")
+    ] = ""
+    path: Annotated[str, Setting(xm="uname", xl="target", sxp="uname", libxl="pdev_path")] = ""
+    vdev: Annotated[str, Setting(xm="dev", xl="vdev", sxp="dev", libxl="vdev")]
     dev: str = ""
     """`vdev` as an old configuration spells it (`ioemu:hda`, `hda:disk`), if it is more than
     `vdev` or `vdev:cdrom`; old clients read it back."""
-    access: Annotated[Literal["r", "w", "w!", "r!"], Setting(sxp="mode")] = "w"
-    device_type: Literal["disk", "cdrom"] = "disk"
+    access: Annotated[
+        Literal["r", "w", "w!", "r!"],
+        Setting(xm="mode", xl="access", sxp="mode", libxl="readwrite", xl_default="w"),
+    ] = "w"
+    device_type: Annotated[
+        Literal["disk", "cdrom"],
+        Setting(xm="suffix of dev", xl="devtype", sxp="suffix of dev", libxl="is_cdrom"),
+    ] = "disk"
     image_format: Annotated[
-        Literal["", "raw", "qcow", "qcow2", "vhd", "qed", "empty"], Setting(xl="format")
+        Literal["", "raw", "qcow", "qcow2", "vhd", "qed", "empty"],
+        Setting(xm="prefix of uname", xl="format", libxl="format", xl_default="raw"),
     ] = ""
     """Empty: follows from the scheme."""
-    script: str = ""
-    protocol: str = ""
-    bootable: bool = False
-    qdisk: bool = False
+    script: Annotated[str, Setting(xl="script", libxl="script")] = ""
+    protocol: Annotated[
+        str, Setting(xm="protocol", sxp="protocol", note="the guest tells it itself nowadays")
+    ] = ""
+    bootable: Annotated[bool, Setting(sxp="bootable", note="the disk the boot loader reads")] = (
+        False
+    )
+    qdisk: Annotated[bool, Setting(xl="backendtype", libxl="backend")] = False
     """Serve it with QEMU's block backend rather than blkback."""
+    backend_type: Annotated[
+        Literal["", "phy", "tap", "standalone"], Setting(xl="backendtype", libxl="backend")
+    ] = ""
+    """Another back end than the one libxl would choose; QEMU's is `qdisk`."""
+    discard: Annotated[
+        bool | None, Setting(xl="discard, no-discard", libxl="discard_enable", kind=Kind.FLAG)
+    ] = None
+    direct_io_safe: Annotated[bool, Setting(xl="direct-io-safe", libxl="direct_io_safe")] = False
+    trusted: Annotated[
+        bool | None, Setting(xl="trusted, untrusted", libxl="trusted", kind=Kind.FLAG)
+    ] = None
+    specification: Annotated[
+        Literal["", "xen", "virtio"], Setting(xl="specification", libxl="specification")
+    ] = ""
+    colo: Annotated[
+        dict[str, str | int],
+        Setting(
+            xl="colo, colo-host, colo-port, colo-export, active-disk, hidden-disk",
+            note="by the names of libxl's JSON",
+        ),
+    ] = Field(default_factory=dict)
+    """COLO replication: libxl's `colo_host`, `colo_port`, `colo_export`, `active_disk` …"""
 
     @property
     def uname(self) -> str:
@@ -73,16 +113,38 @@ class Disk(Device):
 class Vif(Device):
     """A network interface; `mac` is always set once a domain is created."""
 
-    mac: Annotated[str, Setting(xm="mac", xl="mac", sxp="mac", libxl="nics[].mac")] = ""
-    bridge: Annotated[str, Setting(xm="bridge", xl="bridge", sxp="bridge")] = ""
-    script: Annotated[str, Setting(xm="script", xl="script", sxp="script")] = ""
-    ip: Annotated[str, Setting(xm="ip", xl="ip", sxp="ip")] = ""
-    vifname: Annotated[str, Setting(xm="vifname", xl="vifname", sxp="vifname")] = ""
-    type: Annotated[str, Setting(xm="type", xl="type", sxp="type")] = ""
-    model: Annotated[str, Setting(xm="model", xl="model", sxp="model")] = ""
-    rate: Annotated[str, Setting(xm="rate", xl="rate", sxp="rate")] = ""
-    accel: str = ""
-    security_label: str = ""
+    mac: Annotated[str, Setting(xm="mac", xl="mac", sxp="mac", libxl="mac")] = ""
+    bridge: Annotated[str, Setting(xm="bridge", xl="bridge", sxp="bridge", libxl="bridge")] = ""
+    script: Annotated[str, Setting(xm="script", xl="script", sxp="script", libxl="script")] = ""
+    ip: Annotated[str, Setting(xm="ip", xl="ip", sxp="ip", libxl="ip")] = ""
+    vifname: Annotated[str, Setting(xm="vifname", xl="vifname", sxp="vifname", libxl="ifname")] = ""
+    type: Annotated[
+        str, Setting(xm="type", xl="type", sxp="type", libxl="nictype", note="ioemu or vif")
+    ] = ""
+    model: Annotated[str, Setting(xm="model", xl="model", sxp="model", libxl="model")] = ""
+    rate: Annotated[
+        str,
+        Setting(
+            xm="rate", xl="rate", sxp="rate", libxl="rate_bytes_per_interval", note="10Mb/s@20ms"
+        ),
+    ] = ""
+    accel: Annotated[
+        str, Setting(xm="accel", sxp="accel", note="no longer in Xen; kept and shown")
+    ] = ""
+    security_label: Annotated[
+        str, Setting(xm="policy, label", sxp="security_label", note="ACM: no longer in Xen")
+    ] = ""
+    gatewaydev: Annotated[str, Setting(xl="gatewaydev", libxl="gatewaydev")] = ""
+    devid: Annotated[int | None, Setting(xl="devid", libxl="devid")] = None
+    """Its number; None: the next."""
+    mtu: Annotated[int | None, Setting(xl="mtu", libxl="mtu", unit="bytes")] = None
+    trusted: Annotated[
+        bool | None, Setting(xl="trusted, untrusted", libxl="trusted", kind=Kind.FLAG)
+    ] = None
+    colo: Annotated[
+        dict[str, str], Setting(xl="forwarddev, colo_…", note="by the names of libxl's JSON")
+    ] = Field(default_factory=dict)
+    """COLO replication: libxl's `coloft_forwarddev`, `colo_sock_mirror_id` …"""
 
     @field_validator("mac", mode="after")
     @classmethod
@@ -96,38 +158,105 @@ class Vif(Device):
 class Vfb(Device):
     """A paravirtual frame buffer (or, for HVM, the emulated card's display)."""
 
-    type: Literal["vnc", "sdl"] = "vnc"
-    vnclisten: str = ""
-    vncdisplay: int | None = None
-    vncunused: bool = True
-    vncpasswd: str = Field(default="", repr=False)
-    display: str = ""
-    xauthority: str = ""
-    keymap: str = ""
-    opengl: bool = False
-    videoram: int | None = None
+    type: Annotated[
+        Literal["vnc", "sdl"], Setting(xm="vnc, sdl", xl="vnc, sdl", sxp="vnc, sdl", libxl="vnc")
+    ] = "vnc"
+    vnclisten: Annotated[
+        str, Setting(xm="vnclisten", xl="vnclisten", sxp="vnclisten", libxl="vnc.listen")
+    ] = ""
+    vncdisplay: Annotated[
+        int | None,
+        Setting(xm="vncdisplay", xl="vncdisplay", sxp="vncdisplay", libxl="vnc.display"),
+    ] = None
+    vncunused: Annotated[
+        bool,
+        Setting(
+            xm="vncunused",
+            xl="vncunused",
+            sxp="vncunused",
+            libxl="vnc.findunused",
+            kind=Kind.FLAG,
+            xl_default="1",
+        ),
+    ] = True
+    vncpasswd: Annotated[
+        str, Setting(xm="vncpasswd", xl="vncpasswd", sxp="vncpasswd", libxl="vnc.passwd")
+    ] = Field(default="", repr=False)
+    display: Annotated[
+        str, Setting(xm="display", xl="display", sxp="display", libxl="sdl.display")
+    ] = ""
+    xauthority: Annotated[
+        str, Setting(xm="xauthority", xl="xauthority", sxp="xauthority", libxl="sdl.xauthority")
+    ] = ""
+    keymap: Annotated[str, Setting(xm="keymap", xl="keymap", sxp="keymap", libxl="keymap")] = ""
+    opengl: Annotated[
+        bool, Setting(xm="opengl", xl="opengl", sxp="opengl", libxl="sdl.opengl", kind=Kind.FLAG)
+    ] = False
+    videoram: Annotated[int | None, Setting(xm="videoram", sxp="videoram", unit="MiB")] = None
     """MiB."""
-    location: str = ""
+    location: Annotated[str, Setting(sxp="location", note="where it was shown")] = ""
 
 
 class Vkbd(Device):
-    """A paravirtual keyboard; comes with a vfb."""
+    """A paravirtual keyboard; comes with a vfb, or by itself in a file of xl."""
+
+    backend_type: Annotated[
+        Literal["", "qemu", "linux"], Setting(xl="backend-type", libxl="backend_type")
+    ] = ""
+    unique_id: Annotated[str, Setting(xl="unique-id", libxl="unique_id")] = ""
+    feature_disable_keyboard: Annotated[
+        bool, Setting(xl="feature-disable-keyboard", libxl="feature_disable_keyboard")
+    ] = False
+    feature_disable_pointer: Annotated[
+        bool, Setting(xl="feature-disable-pointer", libxl="feature_disable_pointer")
+    ] = False
+    feature_abs_pointer: Annotated[
+        bool, Setting(xl="feature-abs-pointer", libxl="feature_abs_pointer")
+    ] = False
+    feature_raw_pointer: Annotated[
+        bool, Setting(xl="feature-raw-pointer", libxl="feature_raw_pointer")
+    ] = False
+    feature_multi_touch: Annotated[
+        bool, Setting(xl="feature-multi-touch", libxl="feature_multi_touch")
+    ] = False
+    width: Annotated[int, Setting(xl="width", libxl="width", unit="pixels")] = 0
+    height: Annotated[int, Setting(xl="height", libxl="height", unit="pixels")] = 0
+    multi_touch_width: Annotated[
+        int, Setting(xl="multi-touch-width", libxl="multi_touch_width", unit="pixels")
+    ] = 0
+    multi_touch_height: Annotated[
+        int, Setting(xl="multi-touch-height", libxl="multi_touch_height", unit="pixels")
+    ] = 0
+    multi_touch_num_contacts: Annotated[
+        int, Setting(xl="multi-touch-num-contacts", libxl="multi_touch_num_contacts")
+    ] = 0
 
 
 class Pci(Device):
     """A PCI device given to the guest, by its address on the host."""
 
-    domain: int = 0
-    bus: int
-    slot: int
-    func: int
-    vslot: int | None = None
+    domain: Annotated[int, Setting(xm="address", xl="bdf", sxp="domain", libxl="domain")] = 0
+    bus: Annotated[int, Setting(xm="address", xl="bdf", sxp="bus", libxl="bus")]
+    slot: Annotated[int, Setting(xm="address", xl="bdf", sxp="slot", libxl="dev")]
+    func: Annotated[int, Setting(xm="address", xl="bdf", sxp="func", libxl="func")]
+    vslot: Annotated[int | None, Setting(xm="@VSLOT", xl="vslot", sxp="vdevfn", libxl="vdevfn")] = (
+        None
+    )
     """Slot in the guest; None lets the device model choose."""
-    vfunc: int | None = None
+    vfunc: Annotated[int | None, Setting(xm="@VSLOT", sxp="vdevfn")] = None
     """Function in the guest; None is the same as on the host."""
-    key: str = ""
+    key: Annotated[str, Setting(sxp="key", note="the address as it was spelt")] = ""
     """The address as the configuration spells it; empty for BB:SS.F."""
-    options: dict[str, str] = Field(default_factory=dict)
+    options: Annotated[
+        dict[str, str],
+        Setting(
+            xm="msitranslate, power_mgmt",
+            xl="msitranslate, power_mgmt, permissive, seize, rdm_policy, name",
+            sxp="opts",
+            libxl="msitranslate …",
+        ),
+    ] = Field(default_factory=dict)
+    """`msitranslate`, `power_mgmt`, `permissive`, `seize` (0 or 1), `rdm_policy`, `name`."""
 
     @property
     def bdf(self) -> str:
@@ -135,18 +264,20 @@ class Pci(Device):
 
 
 class IoPorts(Device):
-    first: int
-    last: int
+    """I/O ports of the host, both ends included."""
+
+    first: Annotated[int, Setting(xm="FROM", xl="FROM", sxp="from", libxl="first")]
+    last: Annotated[int, Setting(xm="TO", xl="TO", sxp="to", libxl="number")]
 
 
 class Irq(Device):
-    irq: int
+    irq: Annotated[int, Setting(xm="IRQ", xl="IRQ", sxp="irq", libxl="irqs[]")]
 
 
 class OtherDevice(Device):
     """A device that this xend keeps (so that nothing of a config is lost) but cannot attach.
 
-    `sxp` is its SXP as it came, e.g. of class vscsi, vusb, vtpm or vif2.
+    `sxp` is its SXP as it came, e.g. of class vscsi, vusb, console or vif2.
     """
 
     device_class: str
