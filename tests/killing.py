@@ -43,7 +43,7 @@ class Killing:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._real, name)
-        if not asyncio.iscoroutinefunction(method) or name in ("jobs", "put_jobs", "put_job"):
+        if not asyncio.iscoroutinefunction(method):
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:

@@ -25,6 +25,7 @@ from xend.sim.hypervisor import SimHypervisor
 from xend.sim.machine import SimMachine
 from xend.sim.xenstore import SimXenStore
 from xend.sim.xenstored import SimXenstored
+from xend.store.history import SqliteHistory
 from xend.store.hostfiles import LocalFiles
 from xend.store.journal import SqliteJournal
 from xend.store.repository import FileRepository
@@ -76,7 +77,9 @@ class SimHost:
         self.files = SimFiles(self.local)
         self.hypervisor = SimHypervisor(self.machine)
         self.store = SimXenStore(self.xenstored)
+        self.boot = "boot-1"
         self.journal: SqliteJournal
+        self.history: SqliteHistory
         self.repository: FileRepository
         self.service: DomainService
 
@@ -90,8 +93,10 @@ class SimHost:
         self.store = SimXenStore(self.xenstored)
         await self.store.start()
         await self.hypervisor.start()
-        self.journal = SqliteJournal(self.folder / "xend.db", synchronous="OFF")
+        self.journal = SqliteJournal(self.folder / "xend.db", boot=self.boot, synchronous="OFF")
         await self.journal.start()
+        self.history = SqliteHistory(self.folder / "history.db", boot=self.boot)
+        await self.history.start()
         self.repository = FileRepository(
             self.folder / "domains",
             lambda config: config.model_dump_json(),
@@ -105,6 +110,7 @@ class SimHost:
             self.clock,
             self.settings,
             files=self.files,
+            history=self.history,
         )
         await self.service.start()
 
@@ -114,6 +120,7 @@ class SimHost:
         await self.hypervisor.close()
         await self.store.close()
         await self.journal.close()
+        await self.history.close()
         await self.repository.close()
 
     async def restart(self) -> None:

@@ -89,7 +89,7 @@ def test_kill_9_and_start_again(daemon: DaemonProcess) -> None:
     daemon("start")
     # The simulated host died with the daemon, so what the journal owned is gone; it says so.
     assert daemon.names() == ["Domain-0"]
-    with sqlite3.connect(daemon.state_dir / "xend.db") as database:
+    with sqlite3.connect(daemon.state_dir / "history.db") as database:
         [[jobs]] = database.execute("select count(*) from jobs")
     assert jobs >= 1
     daemon("stop")

@@ -26,7 +26,8 @@ from xend.model.domain import DomainConfig
 from xend.model.status import Origin, PowerState
 from xend.model.units import kib
 from xend.store.client import XenStoreClient
-from xend.store.hostfiles import LocalFiles
+from xend.store.history import SqliteHistory
+from xend.store.hostfiles import LocalFiles, boot_id
 from xend.store.journal import SqliteJournal
 from xend.store.repository import FileRepository
 
@@ -67,13 +68,15 @@ class XenHost:
     async def start(self, switch: KillSwitch | None = None) -> None:
         self.hypervisor = XenHypervisor()
         self.store = XenStoreClient()
-        self.journal = SqliteJournal(self.folder / "xend.db")
+        self.journal = SqliteJournal(self.folder / "xend.db", boot=boot_id())
         self.repository = FileRepository(
             self.folder / "domains", DomainConfig.model_dump_json, DomainConfig.model_validate_json
         )
         await self.store.start()
         await self.hypervisor.start()
         await self.journal.start()
+        self.history = SqliteHistory(self.folder / "history.db", boot=boot_id())
+        await self.history.start()
         journal: Any = self.journal
         files: Any = self.files
         repository: Any = self.repository
@@ -88,6 +91,7 @@ class XenHost:
             journal,
             settings=ServiceSettings(close_grace=0.0),
             files=files,
+            history=self.history,
         )
         await self.service.start()
 
@@ -96,6 +100,7 @@ class XenHost:
         await self.hypervisor.close()
         await self.store.close()
         await self.journal.close()
+        await self.history.close()
         await self.repository.close()
 
     async def ours(self) -> list[DomainView]:

@@ -281,6 +281,22 @@ async def test_a_hole_on_disk_is_never_replayed_over(
     await history.close()
 
 
+async def test_jobs_are_kept_newest_first(tmp_path: Path) -> None:
+    history = SqliteHistory(tmp_path / "history.db", boot="b")
+    await history.start()
+    for number in range(5):
+        job = {"id": f"j{number}", "created": 4.0 - number, "status": "running"}
+        await history.put_jobs([job])
+    await history.put_jobs([{"id": "j3", "created": 1.0, "status": "done"}])
+    found = await history.jobs(3)
+    assert [(job["id"], job["status"]) for job in found] == [
+        ("j4", "running"),
+        ("j3", "done"),
+        ("j2", "running"),
+    ]
+    await history.close()
+
+
 def test_what_a_reader_got_survives_kill_9(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """

@@ -16,7 +16,7 @@ import pytest
 from tests.simhost import disk, guest, vif
 from xend.core.ports import OwnedDomain
 from xend.model.units import Domid
-from xend.store.journal import JournalError, SqliteJournal
+from xend.store.journal import _TABLES, JournalError, SqliteJournal
 
 
 @pytest.fixture
@@ -79,16 +79,42 @@ async def test_an_intent_is_settled_in_one_go(journal: SqliteJournal) -> None:
     assert list(await journal.owned()) == [new]
 
 
-async def test_jobs_are_kept_newest_first(journal: SqliteJournal) -> None:
-    for number in range(5):
-        await journal.put_job({"id": f"j{number}", "created": float(number), "status": "running"})
-    await journal.put_jobs([{"id": "j4", "created": 4.0, "status": "done"}])
-    found = await journal.jobs(3)
-    assert [(job["id"], job["status"]) for job in found] == [
-        ("j4", "done"),
-        ("j3", "running"),
-        ("j2", "running"),
-    ]
+async def test_what_ran_before_the_host_was_booted_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "xend.db"
+    journal = SqliteJournal(path, boot="one")
+    await journal.start()
+    await journal.put_owned(owned())
+    intent = await journal.begin("create", "u", {})
+    await journal.note(intent.id, domid=Domid(3))
+    await journal.close()
+    for boot, rows, former in (("one", 1, False), ("two", 0, True), ("two", 0, True)):
+        journal = SqliteJournal(path, boot=boot)
+        await journal.start()
+        assert len(await journal.owned()) == rows
+        [found] = await journal.open_intents()
+        assert (found.former_boot, found.domid) == (former, None if former else 3)
+        await journal.close()
+
+
+async def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "xend.db"
+    db = sqlite3.connect(path)
+    db.executescript(_TABLES)
+    row = owned()
+    db.execute(
+        "INSERT INTO owned VALUES (?, 3, ?, 1.0, 0, 0, 0, 0, '', 0)",
+        (row.uuid, row.config.model_dump_json()),
+    )
+    db.execute("INSERT INTO intents (kind, uuid, data, created) VALUES ('create', 'u', '{}', 1.0)")
+    db.execute("PRAGMA user_version = 1")
+    db.commit()
+    db.close()
+    journal = SqliteJournal(path, boot="one")
+    await journal.start()
+    [found] = await journal.owned()
+    assert (found.config, found.since) == (row.config, 0.0)
+    assert not (await journal.open_intents())[0].former_boot
+    await journal.close()
 
 
 async def test_it_is_all_there_after_a_restart(tmp_path: Path) -> None:

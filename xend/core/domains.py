@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from xend.core.building import Building
 from xend.core.clock import SystemClock
@@ -28,6 +28,7 @@ from xend.core.ports import (
     DeviceClass,
     HostFiles,
     Hypervisor,
+    JobLog,
     Journal,
     Repository,
     XenStore,
@@ -57,6 +58,10 @@ STATES: Mapping[str, frozenset[PowerState]] = {
 }
 
 
+class History(EventLog, JobLog, Protocol):
+    """What happened, on disk."""
+
+
 class DomainService:
     def __init__(
         self,
@@ -68,13 +73,13 @@ class DomainService:
         settings: ServiceSettings | None = None,
         *,
         files: HostFiles,
-        history: EventLog | None = None,
+        history: History | None = None,
     ) -> None:
-        """Without a `history` events are only in memory."""
+        """Without a `history` events and jobs are only in memory."""
         clock = clock or SystemClock()
         settings = settings or ServiceSettings()
         self.events = EventBus(clock.time, history)
-        self.jobs = JobRunner(journal, clock, self.events, kept=settings.jobs_kept)
+        self.jobs = JobRunner(history, clock, self.events, kept=settings.jobs_kept)
         self._policies: Policies
         snapshot = Snapshot(
             hypervisor,

@@ -13,12 +13,13 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from enum import StrEnum
+from enum import Enum, StrEnum
+from pathlib import Path
 from typing import Any
 
 from xend.core.events import EventBus
-from xend.core.ports import Clock, Journal, Progress
-from xend.core.views import Caller
+from xend.core.ports import Clock, JobLog, Progress
+from xend.core.views import Caller, DomainView
 from xend.errors import InvalidArgument, OperationCancelled, OperationFailed, XendError
 from xend.model.units import Domid
 
@@ -61,6 +62,7 @@ class Job:
         self.finished: float | None = None
         self.abandoned = False
         """xend is going down: leave everything as it is, the journal knows."""
+        self.on_progress: Callable[[Job], None] | None = None
         self._ended = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
@@ -69,10 +71,13 @@ class Job:
         return self.status in FINISHED
 
     def report(self, progress: Progress) -> None:
-        """A `ProgressSink`."""
+        """A `ProgressSink`.  A stage that tells no bytes leaves those of the one before."""
         self.stage = progress.stage
         self.percent = progress.percent
-        self.bytes_done = progress.bytes_done
+        if progress.bytes_done is not None:
+            self.bytes_done = progress.bytes_done
+        if self.on_progress is not None:
+            self.on_progress(self)
 
     async def wait(self, timeout: float | None = None) -> Any:
         """Its result, or raises its error; TimeoutError after `timeout` s (the job goes on)."""
@@ -109,6 +114,8 @@ class Job:
             "percent": self.percent,
             "bytes": self.bytes_done,
             "status": self.status.value,
+            "domid": self.domid,
+            "result": _plain(self.result),
             "error": {"key": error.key, "message": str(error)} if error else None,
             "created": self.created,
             "started": self.started,
@@ -132,6 +139,8 @@ class Job:
         job.percent = record.get("percent")
         job.bytes_done = record.get("bytes")
         job.started = record.get("started")
+        job.domid = record.get("domid")
+        job.result = record.get("result")
         status = JobStatus(record.get("status", JobStatus.INTERRUPTED))
         kept = record.get("error")
         error = PastError(kept["message"], kept_key=kept["key"]) if kept else None
@@ -147,6 +156,22 @@ class PastError(OperationFailed):
 
     key = "operation.failed-before"
 
+
+def _plain(result: Any) -> Any:
+    """What is kept of a result: of a domain, who it is."""
+    if isinstance(result, DomainView):
+        return {"uuid": result.uuid, "name": result.name, "domid": result.domid}
+    if isinstance(result, Path):
+        return str(result)
+    if isinstance(result, Mapping):
+        return {str(key): _plain(value) for key, value in result.items()}
+    if isinstance(result, Enum):
+        return result.name.lower()
+    return result if isinstance(result, str | int | float | bool | None) else str(result)
+
+
+PROGRESS_SECONDS = 0.5
+"""A job that is under way is told of at most so often."""
 
 Body = Callable[[Job], Awaitable[Any]]
 
@@ -171,16 +196,17 @@ class _DomainLocks:
 
 
 class JobRunner:
-    """Runs bodies, keeps the last `kept` jobs, writes them behind."""
+    """Runs bodies, keeps the last `kept` jobs, writes them behind (without a `log`: not)."""
 
-    def __init__(self, journal: Journal, clock: Clock, bus: EventBus, *, kept: int = 200) -> None:
-        self._journal = journal
+    def __init__(self, log: JobLog | None, clock: Clock, bus: EventBus, *, kept: int = 200) -> None:
+        self._log = log
         self._clock = clock
         self._bus = bus
         self._kept = kept
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._locks = _DomainLocks()
         self._running: set[asyncio.Task[None]] = set()
+        self._told_at: dict[str, float] = {}
         self._dirty: dict[str, Job] = {}
         self._wakeup = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -189,7 +215,7 @@ class JobRunner:
 
     async def start(self) -> None:
         """Reads the past jobs; those that had not ended are interrupted, and that is written."""
-        for record in reversed(await self._journal.jobs(self._kept)):
+        for record in reversed(await self._log.jobs(self._kept) if self._log else ()):
             job = Job.from_record(record)
             self._jobs[job.id] = job
             if record.get("status") != job.status.value:
@@ -211,6 +237,7 @@ class JobRunner:
         number = f"{self._prefix}-{next(self._numbers)}"
         job = Job(number, kind, uuid, name, caller, self._clock.time())
         job.domid = domid
+        job.on_progress = self._progressed
         self._jobs[job.id] = job
         self._forget_old()
         key = uuid or job.id  # A restore learns the uuid only later.
@@ -227,6 +254,7 @@ class JobRunner:
         if not job.done:  # Cancelled before its first step: the coroutine never ran.
             job.end(JobStatus.CANCELLED, self._clock.time(), OperationCancelled(operation=job.kind))
         self._locks.give_back(key)
+        self._told_at.pop(job.id, None)
         self._written(job)
 
     def get(self, id: str) -> Job:
@@ -254,6 +282,8 @@ class JobRunner:
             async with lock:
                 job.status = JobStatus.RUNNING
                 job.started = self._clock.time()
+                self._told_at[job.id] = self._clock.monotonic()
+                self._written(job)
                 job.result = await body(job)
             job.end(JobStatus.DONE, self._clock.time())
         except XendError as error:
@@ -270,11 +300,17 @@ class JobRunner:
             wrapped.__cause__ = error
             job.end(JobStatus.FAILED, self._clock.time(), wrapped)
 
-    def _written(self, job: Job) -> None:
+    def _written(self, job: Job, kind: str = "") -> None:
         self._dirty[job.id] = job
         self._wakeup.set()
         ids = {"job": job.id, "uuid": job.uuid, "name": job.name, "operation": job.kind}
-        self._bus.publish(job.status.value, "job", ids)
+        self._bus.publish(kind or job.status.value, "job", ids)
+
+    def _progressed(self, job: Job) -> None:
+        now = self._clock.monotonic()
+        if now - self._told_at.get(job.id, now) >= PROGRESS_SECONDS:
+            self._told_at[job.id] = now
+            self._written(job, "progress")
 
     def _forget_old(self) -> None:
         surplus = len(self._jobs) - self._kept
@@ -288,10 +324,10 @@ class JobRunner:
             await self._flush()
 
     async def _flush(self) -> None:
-        while self._dirty:
+        while self._dirty and self._log is not None:
             batch, self._dirty = self._dirty, {}
             try:
-                await self._journal.put_jobs([job.record() for job in batch.values()])
+                await self._log.put_jobs([job.record() for job in batch.values()])
             except asyncio.CancelledError:
                 self._dirty = batch | self._dirty  # `close` writes it.
                 raise

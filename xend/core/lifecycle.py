@@ -31,7 +31,7 @@ _CRASHES = frozenset({ShutdownReason.CRASH, ShutdownReason.WATCHDOG})
 def decide(
     reason: ShutdownReason, owned: OwnedDomain, now: float, settings: ServiceSettings
 ) -> Decision:
-    """For a domain of ours that has ended for `reason`; `now` in seconds since the epoch.
+    """For a domain of ours that has ended for `reason`; `now` by the monotonic clock.
 
     A suspend is somebody's save: who began it ends it.  For crashes a restart that comes sooner
     than `min_restart_seconds` after the start is refused, as in the original; reboots that a guest
@@ -71,9 +71,8 @@ def _restart(
     now: float,
     settings: ServiceSettings,
 ) -> Decision:
-    elapsed = now - owned.started
-    # A negative time means that the clock was set back: nothing can be said then.
-    soon = 0 <= elapsed < settings.min_restart_seconds
+    elapsed = now - owned.since
+    soon = elapsed < settings.min_restart_seconds
     quick = owned.quick + 1 if soon else 0
     if soon and (crashed or quick > settings.quick_reboots):
         why = (

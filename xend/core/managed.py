@@ -61,12 +61,15 @@ class Managed:
                 f"The configuration of domain '{ref}' cannot be read, so it cannot be adopted",
                 stage="config",
             )
+        clock = self._context.clock
+        started = view.started or clock.time()
         owned = OwnedDomain(
             view.uuid,
             domid,
             view.config,
-            started=view.started or self._context.clock.time(),
+            started=started,
             managed=view.managed,
+            since=clock.monotonic() - max(0.0, clock.time() - started),
         )
         await self._context.journal.put_owned(owned)
         self._context.snapshot.own(owned)

@@ -185,7 +185,7 @@ class Policies:
         if not info.shutdown or info.dying:
             return
         owned = identity.owned
-        decision = decide(info.shutdown_reason, owned, context.clock.time(), context.settings)
+        decision = decide(info.shutdown_reason, owned, context.clock.monotonic(), context.settings)
         log.info(
             "Domain has shutdown: name=%s id=%d reason=%s: %s",
             identity.name,

@@ -312,6 +312,9 @@ class Intent:
     data: Mapping[str, Any]
     created: float
     """Seconds since the epoch."""
+    former_boot: bool = False
+    """It began before the host was booted: of its domains nothing is left, whatever has their
+    domids and uuids now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +335,9 @@ class OwnedDomain:
     """What the hypervisor goes on calling it, when that is not `uuid` (after `preserve`)."""
     quick: int = 0
     """Restarts in a row that each came too soon after the one before."""
+    since: float = 0.0
+    """When this incarnation began by the host's monotonic clock, which nobody sets; it goes on
+    over restarts of xend, and rows of a former boot are dropped."""
 
 
 class Journal(Protocol):
@@ -351,16 +357,8 @@ class Journal(Protocol):
 
     async def drop_owned(self, uuid: str, domid: Domid) -> None: ...
 
-    async def owned(self) -> Sequence[OwnedDomain]: ...
-
-    async def put_job(self, job: Mapping[str, Any]) -> None:
-        """Keyed by `id`; the whole record is replaced."""
-
-    async def put_jobs(self, jobs: Sequence[Mapping[str, Any]]) -> None:
-        """Several at once, in one transaction."""
-
-    async def jobs(self, limit: int = 200) -> Sequence[Mapping[str, Any]]:
-        """Newest first."""
+    async def owned(self) -> Sequence[OwnedDomain]:
+        """Those of this boot of the host."""
 
     async def settle(
         self,
@@ -372,6 +370,16 @@ class Journal(Protocol):
         """Ends the intent and changes who owns what, in one transaction."""
 
     async def close(self) -> None: ...
+
+
+class JobLog(Protocol):
+    """The records of jobs, for people: a crash of the host may cost the last of them."""
+
+    async def put_jobs(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        """Keyed by `id`; the whole record is replaced.  All in one transaction."""
+
+    async def jobs(self, limit: int = 200) -> Sequence[Mapping[str, Any]]:
+        """Newest first."""
 
 
 class HostFiles(Protocol):

@@ -47,6 +47,8 @@ class Reconciliation:
         self._jobs = jobs
         self._owned: dict[str, OwnedDomain] = {}
         self._handles: dict[str, str] = {}
+        self._nothing_runs = False
+        """What is being settled began before the host was booted."""
         self._infos: dict[Domid, DomainInfo] = {}
         self.broken: list[BrokenEntry] = []
         """Managed domains that could not be read."""
@@ -86,6 +88,9 @@ class Reconciliation:
         }
         self._owned = {}
         self._handles = {}
+        if self._nothing_runs:
+            self._infos = {}
+            return
         for owned in await self._context.journal.owned():
             if owned.handle:
                 self._handles[owned.uuid] = owned.handle
@@ -131,12 +136,15 @@ class Reconciliation:
             log.error("an intent of unknown kind '%s' is left open", intent.kind)
             return
         log.warning("a %s of %s was cut off", intent.kind, intent.data.get("name", intent.uuid))
+        self._nothing_runs = intent.former_boot
         try:
             if await rule(intent):
                 await self._context.journal.end(intent.id)
         except (XendError, KeyError, ValueError) as error:
             # It stays open; one that cannot be settled must not keep the others from it.
             log.error("a %s that was cut off could not be settled: %s", intent.kind, error)
+        finally:
+            self._nothing_runs = False
 
     # -- One rule per kind: True when the intent is settled ---------------------------------------
 
@@ -166,7 +174,9 @@ class Reconciliation:
                 await self._applier.end_domain(info.domid, self._context.settings.destroy_timeout)
 
     async def _restart(self, intent: Intent) -> bool:
-        """Forward only: the guest was promised to come back."""
+        """Forward only: the guest was promised to come back, but not over a boot of the host."""
+        if intent.former_boot:
+            return True
         await self._look()
         data = intent.data
         old = data.get("old")
@@ -206,6 +216,8 @@ class Reconciliation:
         )
 
     async def _rename_restart(self, intent: Intent) -> bool:
+        if intent.former_boot:
+            return True
         await self._look()
         data = intent.data
         domid = Domid(data["owned"]["domid"])

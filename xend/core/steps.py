@@ -189,6 +189,7 @@ class Applier:
             restarts=step.restarts,
             managed=step.managed,
             quick=step.quick,
+            since=self._context.clock.monotonic(),
         )
         await self._context.journal.put_owned(owned)
         if step.replaces is not None and step.replaces != domid:

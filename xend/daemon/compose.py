@@ -37,7 +37,7 @@ async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -
     stack.push_async_callback(hypervisor.close)
     repository = FileRepository(settings.domains_dir, encode_managed, decode_managed)
     stack.push_async_callback(repository.close)
-    journal = SqliteJournal(settings.database)
+    journal = SqliteJournal(settings.database, boot=boot_id())
     stack.push_async_callback(journal.close)
     await journal.start()
     history = SqliteHistory(settings.history, boot=boot_id())

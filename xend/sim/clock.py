@@ -19,19 +19,20 @@ class VirtualClock:
 
     def __init__(self, start: float = 1_700_000_000.0, *, auto: bool = False) -> None:
         self._now = start
+        self._set_by = 0.0
         self._auto = auto
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
     def time(self) -> float:
-        return self._now
+        return self._now + self._set_by
 
     def monotonic(self) -> float:
         return self._now
 
     def jump(self, seconds: float) -> None:
-        """Someone sets the host's clock; sleepers are not woken."""
-        self._now += seconds
+        """Someone sets the host's clock: the monotonic one and sleepers do not notice."""
+        self._set_by += seconds
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:

@@ -1,4 +1,4 @@
-"""What happened, in SQLite: the log of events.
+"""What happened, in SQLite: the log of events, and the records of jobs.
 
 In a file of its own, apart from the journal, because its commits do not wait for the disk: WAL
 with synchronous=NORMAL.  A kill of xend loses nothing that was committed; a crash of the host may
@@ -13,7 +13,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -30,13 +30,17 @@ CREATE TABLE events (
     ids TEXT NOT NULL);
 CREATE TABLE numbers (boot TEXT NOT NULL, reserved INTEGER NOT NULL);
 """
+_JOBS: Final = """
+CREATE TABLE jobs (id TEXT PRIMARY KEY, created REAL NOT NULL, record TEXT NOT NULL);
+"""
+_JOBS_KEPT: Final = 1000
 _BLOCK: Final = 1000
 _PRUNE_EVERY: Final = 500
 DAYS: Final = 86400.0
 
 
 class SqliteHistory:
-    """`core.events.EventLog`."""
+    """`core.events.EventLog` and `ports.JobLog`."""
 
     def __init__(
         self,
@@ -51,7 +55,9 @@ class SqliteHistory:
         """Opens nothing yet.  `boot` names this run of the host.  Kept are at most the last
         `most` events, and of those older than `age` seconds the last `least`: a clock that is
         set forward must not drop everything."""
-        self._database = Database(path, (_TABLES,), "xend-history", synchronous="NORMAL", now=now)
+        self._database = Database(
+            path, (_TABLES, _JOBS), "xend-history", synchronous="NORMAL", now=now
+        )
         self._boot = boot
         self._now = now
         self._most = most
@@ -152,3 +158,28 @@ class SqliteHistory:
             Event(seq, moment, kind, topic, json.loads(ids))
             for seq, moment, kind, topic, ids in await self._database.run(read)
         ]
+
+    # -- Jobs --------------------------------------------------------------------------------------
+
+    async def put_jobs(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        def write(db: sqlite3.Connection) -> None:
+            # Not REPLACE, which would make it the newest row of its moment.
+            db.executemany(
+                "INSERT INTO jobs (id, created, record) VALUES (?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+                [(job["id"], job["created"], json.dumps(dict(job))) for job in jobs],
+            )
+            db.execute(
+                "DELETE FROM jobs WHERE rowid <= (SELECT rowid FROM jobs "
+                "ORDER BY rowid DESC LIMIT 1 OFFSET ?)",
+                (_JOBS_KEPT,),
+            )
+
+        await self._database.run(write)
+
+    async def jobs(self, limit: int = 200) -> Sequence[Mapping[str, Any]]:
+        def read(db: sqlite3.Connection) -> list[Mapping[str, Any]]:
+            rows = db.execute("SELECT record FROM jobs ORDER BY rowid DESC LIMIT ?", (limit,))
+            return [json.loads(record) for (record,) in rows]
+
+        return await self._database.run(read)

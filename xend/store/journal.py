@@ -1,4 +1,4 @@
-"""`ports.Journal` in SQLite: intents, ownership, jobs.
+"""`ports.Journal` in SQLite: intents and ownership.
 
 WAL with synchronous=FULL: a commit has been fsynced when it returns, and a kill or a power cut at
 any moment leaves the last commit.  All statements run in one thread of this object's own, so their
@@ -40,8 +40,13 @@ CREATE TABLE owned (
 CREATE TABLE jobs (id TEXT PRIMARY KEY, created REAL NOT NULL, record TEXT NOT NULL);
 CREATE INDEX jobs_by_age ON jobs (created);
 """
-_MIGRATIONS = (_TABLES,)
-_JOBS_KEPT = 1000
+_BOOTS = """
+DROP TABLE jobs;
+ALTER TABLE owned ADD COLUMN since REAL NOT NULL DEFAULT 0;
+ALTER TABLE intents ADD COLUMN former_boot INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE host (boot TEXT NOT NULL);
+"""
+_MIGRATIONS = (_TABLES, _BOOTS)
 
 
 class SqliteJournal:
@@ -49,13 +54,16 @@ class SqliteJournal:
         self,
         path: Path,
         *,
+        boot: str = "",
         synchronous: Literal["FULL", "OFF"] = "FULL",
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Opens nothing yet.  `synchronous` OFF is for tests that kill no machine."""
+        """Opens nothing yet.  `boot` names this run of the host: what ran in a former one is gone.
+        `synchronous` OFF is for tests that kill no machine."""
         self._database = Database(
             path, _MIGRATIONS, "xend-journal", synchronous=synchronous, now=now
         )
+        self._boot = boot
         self._now = now
 
     async def start(self) -> None:
@@ -63,6 +71,21 @@ class SqliteJournal:
         domains are strangers until they are adopted, but xend runs.  Raises JournalError."""
         if await self._database.start():
             log.error("running domains are strangers now, until `xend adopt`")
+        if await self._run(self._enter_boot):
+            log.info("the host has been booted: what ran before is gone")
+
+    def _enter_boot(self, db: sqlite3.Connection) -> bool:
+        """Domids begin again after a boot, and managed domains keep their uuids: a row of a former
+        boot could be taken for a domain that somebody else has started now."""
+        row = db.execute("SELECT boot FROM host").fetchone()
+        if row == (self._boot,):
+            return False
+        db.execute("DELETE FROM host")
+        db.execute("INSERT INTO host VALUES (?)", (self._boot,))
+        if row is not None:
+            db.execute("DELETE FROM owned")
+            db.execute("UPDATE intents SET former_boot = 1, domid = NULL")
+        return row is not None
 
     async def close(self) -> None:
         await self._database.close()
@@ -115,11 +138,11 @@ class SqliteJournal:
     async def open_intents(self) -> Sequence[Intent]:
         def read(db: sqlite3.Connection) -> list[Intent]:
             rows = db.execute(
-                "SELECT id, kind, uuid, domid, data, created FROM intents ORDER BY id"
+                "SELECT id, kind, uuid, domid, data, created, former_boot FROM intents ORDER BY id"
             )
             return [
-                Intent(id, kind, uuid, _domid(domid), json.loads(data), created)
-                for id, kind, uuid, domid, data, created in rows
+                Intent(id, kind, uuid, _domid(domid), json.loads(data), created, bool(former))
+                for id, kind, uuid, domid, data, created, former in rows
             ]
 
         return await self._run(read)
@@ -138,34 +161,6 @@ class SqliteJournal:
     async def owned(self) -> Sequence[OwnedDomain]:
         return await self._run(_read_owned)
 
-    # -- Jobs ------------------------------------------------------------------------------------
-
-    async def put_job(self, job: Mapping[str, Any]) -> None:
-        await self.put_jobs([job])
-
-    async def put_jobs(self, jobs: Sequence[Mapping[str, Any]]) -> None:
-        def write(db: sqlite3.Connection) -> None:
-            db.executemany(
-                "INSERT OR REPLACE INTO jobs (id, created, record) VALUES (?, ?, ?)",
-                [(job["id"], job["created"], json.dumps(dict(job))) for job in jobs],
-            )
-            db.execute(
-                "DELETE FROM jobs WHERE created < (SELECT created FROM jobs "
-                "ORDER BY created DESC LIMIT 1 OFFSET ?)",
-                (_JOBS_KEPT,),
-            )
-
-        await self._run(write)
-
-    async def jobs(self, limit: int = 200) -> Sequence[Mapping[str, Any]]:
-        def read(db: sqlite3.Connection) -> list[Mapping[str, Any]]:
-            rows = db.execute(
-                "SELECT record FROM jobs ORDER BY created DESC, rowid DESC LIMIT ?", (limit,)
-            )
-            return [json.loads(record) for (record,) in rows]
-
-        return await self._run(read)
-
     async def _run(self, call: Callable[..., T], *args: Any) -> T:
         """In one transaction, in the thread."""
         return await self._database.run(lambda db: call(db, *args))
@@ -177,7 +172,7 @@ def _domid(value: int | None) -> Domid | None:
 
 def _put_owned(db: sqlite3.Connection, owned: OwnedDomain) -> None:
     db.execute(
-        "INSERT OR REPLACE INTO owned VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO owned VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             owned.uuid,
             owned.domid,
@@ -189,6 +184,7 @@ def _put_owned(db: sqlite3.Connection, owned: OwnedDomain) -> None:
             owned.preserved,
             owned.handle,
             owned.quick,
+            owned.since,
         ),
     )
 
@@ -196,7 +192,9 @@ def _put_owned(db: sqlite3.Connection, owned: OwnedDomain) -> None:
 def _read_owned(db: sqlite3.Connection) -> list[OwnedDomain]:
     found: list[OwnedDomain] = []
     for row in db.execute("SELECT * FROM owned ORDER BY domid"):
-        uuid, domid, config, started, restarts, paused, managed, preserved, handle, quick = row
+        uuid, domid, config, started, restarts, paused, managed, preserved, handle, quick, since = (
+            row
+        )
         try:
             decoded = DomainConfig.model_validate_json(config)
         except ValidationError as error:
@@ -215,6 +213,7 @@ def _read_owned(db: sqlite3.Connection) -> list[OwnedDomain]:
                 bool(preserved),
                 handle,
                 quick,
+                since,
             )
         )
     return found
