@@ -157,9 +157,15 @@ class Commands:
 
 
 class Run:
-    """xm in this process, its output in files."""
+    """xm (or another personality) in this process, its output in files."""
 
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        env: dict[str, str],
+        personality: Callable[[Xm, list[str]], int] = run_xm,
+    ) -> None:
+        self._personality = personality
         self._paths = [folder / "out", folder / "err"]
         self._env = env
 
@@ -167,7 +173,7 @@ class Run:
         fds = [os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC) for path in self._paths]
         out = Stream(fds[0])
         xm = Xm(out, ErrorStream(fds[1], out), self._env, LocalTerminal(out))
-        status = run_xm(xm, list(args))
+        status = self._personality(xm, list(args))
         xm.server.disconnect()
         out.flush()
         for fd in fds:

@@ -180,6 +180,10 @@ def _time_text(seconds: int) -> tuple[str, int]:
 
 
 def _clock(xm: Xm) -> str:
+    return time.strftime(" %H:%M:%S", local_time(xm, time.time()))
+
+
+def local_time(xm: Xm, seconds: float) -> time.struct_time:
     """The time of day where the caller is; a warm process lives in the daemon's time zone."""
     import os
 
@@ -187,7 +191,7 @@ def _clock(xm: Xm) -> str:
     if zone is not None and os.environ.get("TZ") != zone:
         os.environ["TZ"] = zone
         time.tzset()
-    return time.strftime(" %H:%M:%S", time.localtime(time.time()))
+    return time.localtime(seconds)
 
 
 def vcpu_list(xm: Xm, args: list[str]) -> None:

@@ -55,12 +55,27 @@ def find_command(xm: Xm, typed: str) -> Command | None:
     return BY_NAME[new_name]
 
 
-PERSONALITIES: dict[str, Callable[[Xm, list[str]], int]] = {"xm": run_xm}
+def _run_xl(xm: Xm, args: list[str]) -> int:
+    from xend.cli.xl import run_xl
+
+    return run_xl(xm, args)
+
+
+PERSONALITIES: dict[str, Callable[[Xm, list[str]], int]] = {"xm": run_xm, "xl": _run_xl}
 """Syntax by program name; any other name speaks xm."""
 
 
 def personality(program: str) -> Callable[[Xm, list[str]], int]:
     return PERSONALITIES.get(program.rpartition("/")[2], run_xm)
+
+
+def command_of(argv: list[str]) -> Command | None:
+    """The row of what a command line asks for; None when there is none."""
+    if personality(argv[0]) is _run_xl:
+        from xend.cli import xl
+
+        return xl.command_of(argv[1:])
+    return find(argv[1]) if len(argv) > 1 else None
 
 
 def main(argv: list[str] | None = None) -> NoReturn:

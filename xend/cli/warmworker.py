@@ -15,10 +15,9 @@ from time import monotonic
 from xend.cli.app import Xm
 from xend.cli.failures import Unreachable
 from xend.cli.frames import FrameConnection
-from xend.cli.main import personality
+from xend.cli.main import command_of, personality
 from xend.cli.server import RUN_DIR
 from xend.cli.streams import ErrorStream, Stream
-from xend.cli.table import find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class Request:
         """Standard input, output, error, and the working folder."""
 
     def command(self) -> Command | None:
-        return find(self.argv[1]) if len(self.argv) > 1 else None
+        return command_of(self.argv)
 
 
 class Launcher:

@@ -18,6 +18,7 @@ from xend.core.context import Context
 from xend.core.devices import read_devices
 from xend.core.events import EventBus, EventLog
 from xend.core.hotplug import Hotplug
+from xend.core.inspection import Inspector
 from xend.core.jobs import Job, JobRunner, JobStatus
 from xend.core.managed import Managed
 from xend.core.memory import MemoryBroker
@@ -188,6 +189,11 @@ class DomainService:
     async def host(self) -> HostInfo:
         return await self._context.hypervisor.host()
 
+    @property
+    def inspector(self) -> Inspector:
+        """What only `xl` shows: reads that wait for nothing."""
+        return self._context.hypervisor.inspector
+
     async def dmesg(self, *, clear: bool = False) -> str:
         return await self._context.hypervisor.dmesg(clear=clear)
 
@@ -337,6 +343,17 @@ class DomainService:
         """`vcpu` None: all of them."""
         await self._do("pin-vcpu", ref, caller, vcpu=vcpu, cpus=tuple(cpus))
 
+    async def prefer_cpus(
+        self,
+        ref: str | int,
+        vcpu: int | None,
+        cpus: Sequence[int],
+        *,
+        caller: Caller = XEND_ITSELF,
+    ) -> None:
+        """Soft affinity, of a running domain; `vcpu` None: all of them."""
+        await self._do("prefer-cpus", ref, caller, vcpu=vcpu, cpus=tuple(cpus))
+
     async def set_scheduler(
         self,
         ref: str | int,
@@ -355,11 +372,12 @@ class DomainService:
         path: Path,
         *,
         checkpoint: bool = False,
+        paused: bool = False,
         caller: Caller = XEND_ITSELF,
     ) -> None:
         """The file appears under its name when it is complete; then the domain ends, or runs on
-        if it is only a `checkpoint`."""
-        await self._do("save", ref, caller, path=path, checkpoint=checkpoint)
+        if it is only a `checkpoint`, or stays as it was saved, `paused`."""
+        await self._do("save", ref, caller, path=path, checkpoint=checkpoint, paused=paused)
 
     async def restore(
         self, path: Path, *, paused: bool = False, caller: Caller = XEND_ITSELF

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
+from xend.core.inspection import Inspector
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
 from xend.model.units import Domid, KiB
@@ -71,6 +72,10 @@ class Hypervisor(Protocol):
 
     @property
     def backend(self) -> Literal["xen", "sim"]: ...
+
+    @property
+    def inspector(self) -> Inspector:
+        """What only `xl` shows."""
 
     async def start(self) -> None:
         """Raises HypervisorUnavailable with the reason and the remedy."""
@@ -128,6 +133,9 @@ class Hypervisor(Protocol):
     async def set_vcpus(self, domid: Domid, count: int) -> None: ...
 
     async def pin_vcpu(self, domid: Domid, vcpu: int, cpus: Sequence[int]) -> None: ...
+
+    async def prefer_cpus(self, domid: Domid, vcpu: int, cpus: Sequence[int]) -> None:
+        """Soft affinity: where it runs if it can."""
 
     async def set_scheduler(
         self, domid: Domid, *, weight: int | None = None, cap: int | None = None

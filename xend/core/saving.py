@@ -31,10 +31,18 @@ class Saving:
     def bodies(self) -> dict[str, Body]:
         return {"save": self.save, "suspend": self.suspend, "dump-core": self.dump_core}
 
-    async def save(self, job: Job, ref: str | int, *, path: Path, checkpoint: bool = False) -> None:
+    async def save(
+        self,
+        job: Job,
+        ref: str | int,
+        *,
+        path: Path,
+        checkpoint: bool = False,
+        paused: bool = False,
+    ) -> None:
         view, domid = await self._context.running(job, ref, "save")
         _require_running(ref, view, "save")
-        await self._write(job, view, domid, path, checkpoint)
+        await self._write(job, view, domid, path, checkpoint or paused, paused=paused)
 
     async def suspend(self, job: Job, ref: str | int) -> None:
         view, domid = await self._context.running(job, ref, "suspend")
@@ -49,7 +57,14 @@ class Saving:
         self._context.snapshot.managed[view.uuid] = ManagedDomain(managed.config, path)
 
     async def _write(
-        self, job: Job, view: DomainView, domid: Domid, path: Path, checkpoint: bool
+        self,
+        job: Job,
+        view: DomainView,
+        domid: Domid,
+        path: Path,
+        checkpoint: bool,
+        *,
+        paused: bool = False,
     ) -> None:
         files, hypervisor = self._context.files, self._context.hypervisor
         reason = await files.reason_unwritable(path)
@@ -67,7 +82,12 @@ class Saving:
         }
         async with self._context.intent(job, "save", view.uuid, data) as intent:
             try:
-                await hypervisor.save(domid, partial, checkpoint=checkpoint, progress=job.report)
+                runs_on = checkpoint and not paused
+                await hypervisor.save(domid, partial, checkpoint=runs_on, progress=job.report)
+                if paused:  # Before it is woken, so that it does not run for a moment.
+                    await hypervisor.pause(domid)
+                    await hypervisor.resume(domid)
+                    self._context.snapshot.invalidate()
             except (Exception, asyncio.CancelledError):
                 if not job.abandoned:
                     await self._take_back(domid, partial if plain else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xend.core.changes import change_config
-from xend.core.context import Body, Context
+from xend.core.context import Body, Context, not_started
 from xend.core.jobs import Job
 from xend.core.views import DomainView
 from xend.errors import InvalidArgument
@@ -23,6 +23,7 @@ class Tuning:
             "set-max-memory": self.set_max_memory,
             "set-vcpus": self.set_vcpus,
             "pin-vcpu": self.pin_vcpu,
+            "prefer-cpus": self.prefer_cpus,
             "set-scheduler": self.set_scheduler,
         }
 
@@ -108,6 +109,16 @@ class Tuning:
                 await self._context.hypervisor.pin_vcpu(view.domid, number, cpus)
         affinity = _pinned(view, numbers, tuple(sorted(set(cpus))))
         await change_config(self._context, view, affinity=affinity)
+
+    async def prefer_cpus(
+        self, job: Job, ref: str | int, *, vcpu: int | None, cpus: Sequence[int]
+    ) -> None:
+        """Of a running domain, for as long as it runs: configurations do not have this."""
+        view = await self._context.current(job, ref)
+        if view.domid is None:
+            raise not_started(ref, view, "pin")
+        for number in range(view.vcpus) if vcpu is None else (vcpu,):
+            await self._context.hypervisor.prefer_cpus(view.domid, number, cpus)
 
     async def set_scheduler(
         self, job: Job, ref: str | int, *, weight: int | None = None, cap: int | None = None

@@ -16,7 +16,7 @@ from xend.model.status import PowerState
 from xend.model.units import DOM0
 
 _NAME = re.compile(r"[A-Za-z0-9_\-.:+]+")
-_TRIGGERS = frozenset({"nmi", "reset", "init", "s3resume", "power"})
+_TRIGGERS = frozenset({"nmi", "reset", "init", "s3resume", "power", "sleep"})
 
 
 class Verbs:

@@ -19,7 +19,7 @@ from pathlib import Path
 import cffi
 
 MODULE = "xend.libxl._xl"
-DECLARATIONS = ("types.h", "domains.h", "host.h", "devices.h", "shim.h")
+DECLARATIONS = ("types.h", "domains.h", "host.h", "devices.h", "inspect.h", "shim.h")
 """In this order: later ones use what earlier ones declare."""
 
 LIBRARIES = ("xenlight", "xentoollog", "xenstore")

@@ -38,6 +38,7 @@ KiB claimed, CPU ns, uuid: `xend_dominfo` of decl/shim.c."""
 RUNNING, BLOCKED, PAUSED, SHUTDOWN, DYING, NEVER_STOP = (1 << bit for bit in range(6))
 
 DominfoTuple = tuple[int, int, int, int, int, int, int, int, int, int, int, int, bytes]
+VcpuTuple = tuple[int, bool, bool, bool, int, int, tuple[int, ...], tuple[int, ...]]
 if DOMINFO.size != lib.XEND_DOMINFO_SIZE:
     raise ImportError(f"xend_dominfo has {lib.XEND_DOMINFO_SIZE} bytes, not {DOMINFO.size}")
 
@@ -176,6 +177,11 @@ class Context(Handle):
             rc = lib.libxl_set_vcpuaffinity(self.raw, domid, vcpu, hard, ffi.NULL)
             self.check("pin vcpu", rc)
 
+    def prefer_cpus(self, domid: int, vcpu: int, cpus: Sequence[int]) -> None:
+        with self.bitmap(cpus) as soft:
+            rc = lib.libxl_set_vcpuaffinity(self.raw, domid, vcpu, ffi.NULL, soft)
+            self.check("prefer cpus", rc)
+
     @contextmanager
     def bitmap(self, bits: Sequence[int]) -> Iterator[Any]:
         bitmap = ffi.new("libxl_bitmap *")
@@ -209,8 +215,8 @@ class Context(Handle):
 
     # -- queries that are not hot -------------------------------------------------------------
 
-    def vcpus(self, domid: int) -> list[tuple[int, bool, bool, bool, int, int, tuple[int, ...]]]:
-        """(number, online, blocked, running, cpu, ns, hard affinity)."""
+    def vcpus(self, domid: int) -> list[VcpuTuple]:
+        """(number, online, blocked, running, cpu, ns, hard affinity, soft affinity)."""
         count, cpus = ffi.new("int *"), ffi.new("int *")
         listed = lib.libxl_list_vcpu(self.raw, domid, count, cpus)
         if listed == ffi.NULL:
@@ -224,7 +230,8 @@ class Context(Handle):
                     v.running,
                     v.cpu,
                     v.vcpu_time,
-                    _bits(v.cpumap, cpus[0]),
+                    set_bits(v.cpumap, cpus[0]),
+                    set_bits(v.cpumap_soft, cpus[0]),
                 )
                 for v in listed[0 : count[0]]
             ]
@@ -275,6 +282,7 @@ class Context(Handle):
         names = (name for name, _ in ffi.typeof("libxl_physinfo").fields if name != "hw_cap")
         found = {name: getattr(info, name) for name in names}
         found["hw_cap"] = tuple(info.hw_cap)
+        found["newer_capabilities"] = lib.xend_newer_capabilities(info)
         lib.libxl_physinfo_dispose(info)
         return found
 
@@ -337,7 +345,7 @@ TRIGGERS = {
 }
 
 
-def _bits(bitmap: Any, limit: int) -> tuple[int, ...]:
+def set_bits(bitmap: Any, limit: int) -> tuple[int, ...]:
     """Numbers of the set bits, below `limit`."""
     data = bytes(ffi.buffer(bitmap.map, bitmap.size)) if bitmap.size else b""
     return tuple(

@@ -46,6 +46,7 @@ from xend.libxl import (
     savefile,
     unmarshal,
 )
+from xend.libxl.inspector import XenInspector
 from xend.libxl.lanes import Lane
 from xend.libxl.watcher import Watcher
 from xend.libxl.workers import Pool
@@ -73,6 +74,7 @@ class XenHypervisor:
         self._quick = Lane("quick", self._open, 2)
         self._asking: Lane | None = None
         self._watcher = Watcher()
+        self.inspector = XenInspector(self._ask, self._query, self._quick)
         self._pool = Pool(parallel or os.cpu_count() or 1)
         self._fixed: tuple[dict[str, Any], str, list[tuple[int, int, int]]] | None = None
 
@@ -229,9 +231,14 @@ class XenHypervisor:
     async def pin_vcpu(self, domid: Domid, vcpu: int, cpus: Sequence[int]) -> None:
         """An empty `cpus` means any."""
         bits = list(cpus) or list(range((await self.host()).nr_cpus))
-        if any(not 0 <= bit < 4096 for bit in bits) or vcpu < 0:
-            raise InvalidArgument("no such CPU", argument="cpus", value=list(cpus))
+        _check_cpus(vcpu, bits)
         await self._ask(self._quick, "pin vcpu", domid, lambda c: c.pin_vcpu(domid, vcpu, bits))
+
+    async def prefer_cpus(self, domid: Domid, vcpu: int, cpus: Sequence[int]) -> None:
+        _check_cpus(vcpu, cpus)
+        await self._ask(
+            self._quick, "prefer cpus", domid, lambda c: c.prefer_cpus(domid, vcpu, cpus)
+        )
 
     async def set_scheduler(
         self, domid: Domid, *, weight: int | None = None, cap: int | None = None
@@ -416,6 +423,11 @@ def _domain(context: Context, domid: Domid) -> DomainInfo:
 
 def _typed(operation: str, error: Any, domid: Domid | None) -> XendError:
     return failures.hypervisor_error(operation, error.rc, error.rc_name, error.errors, domid)
+
+
+def _check_cpus(vcpu: int, cpus: Sequence[int]) -> None:
+    if any(not 0 <= cpu < 4096 for cpu in cpus) or vcpu < 0:
+        raise InvalidArgument("no such CPU", argument="cpus", value=list(cpus))
 
 
 def _not_dom0(domid: Domid, verb: str) -> None:

@@ -9,7 +9,7 @@ from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
 from xend.model.units import Domid, KiB, Nanoseconds
 
 if TYPE_CHECKING:
-    from xend.libxl.ctx import DominfoTuple
+    from xend.libxl.ctx import DominfoTuple, VcpuTuple
 
 _TYPES: Final[dict[int, Literal["pv", "pvh", "hvm", "invalid"]]] = {1: "hvm", 2: "pv", 3: "pvh"}
 _REASONS = {int(reason): reason for reason in ShutdownReason}
@@ -50,8 +50,8 @@ def domain(record: DominfoTuple) -> DomainInfo:
     )
 
 
-def vcpu(record: tuple[int, bool, bool, bool, int, int, tuple[int, ...]]) -> VcpuInfo:
-    number, online, blocked, running, cpu, spent, affinity = record
+def vcpu(record: VcpuTuple) -> VcpuInfo:
+    number, online, blocked, running, cpu, spent, affinity, soft_affinity = record
     return VcpuInfo(
         number=number,
         online=online,
@@ -60,6 +60,7 @@ def vcpu(record: tuple[int, bool, bool, bool, int, int, tuple[int, ...]]) -> Vcp
         cpu=-1 if cpu == _NO_CPU else cpu,
         cpu_time=Nanoseconds(spent),
         affinity=affinity,
+        soft_affinity=soft_affinity,
     )
 
 

@@ -115,6 +115,8 @@ class VcpuInfo:
     cpu_time: Nanoseconds
     affinity: tuple[int, ...]
     """Hard affinity: the physical CPUs it may use; all of them when unrestricted."""
+    soft_affinity: tuple[int, ...] = ()
+    """The physical CPUs that it prefers; all of them when it has no preference."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ class SimDomain:
     cap: int = 0
     pool: int = 0
     affinity: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    soft_affinity: dict[int, tuple[int, ...]] = field(default_factory=dict)
     tty: str = ""
     request: str = ""
     """A shutdown request that the guest has not answered yet."""

@@ -6,6 +6,8 @@ from xend.model.status import HostInfo
 from xend.model.units import KiB
 from xend.sim.machine import SimMachine
 
+SCHEDULER = "credit2"
+
 
 def host_info(machine: SimMachine) -> HostInfo:
     free = machine.free
@@ -25,7 +27,7 @@ def host_info(machine: SimMachine) -> HostInfo:
         xen_minor=17,
         xen_extra=".0-simulated",
         xen_caps="xen-3.0-x86_64",
-        xen_scheduler="credit2",
+        xen_scheduler=SCHEDULER,
         xen_pagesize=4096,
         platform_params="virt_start=0xffff800000000000",
         xen_changeset="simulated by xend: there is no hypervisor",

@@ -34,6 +34,7 @@ from xend.model.units import DOM0, Domid, KiB, Nanoseconds
 from xend.sim.guests import OVERHEAD, SimDomain
 from xend.sim.host import host_info
 from xend.sim.image import Image, read_image, write_half, write_image
+from xend.sim.inspector import SimInspector
 from xend.sim.machine import SimMachine, refused
 
 FaultHook = Callable[[str, str, Domid | None], Awaitable[None]]
@@ -60,6 +61,7 @@ class SimHypervisor:
         self.latency = latency
         self._kernel_exists = kernel_exists
         self._events: asyncio.Queue[HypervisorEvent | None] = asyncio.Queue()
+        self.inspector = SimInspector(machine)
 
     @property
     def backend(self) -> Literal["xen", "sim"]:
@@ -113,6 +115,7 @@ class SimHypervisor:
                 cpu=number % self.machine.cpus,
                 cpu_time=Nanoseconds(spent // domain.config.vcpus),
                 affinity=domain.affinity.get(number, everywhere),
+                soft_affinity=domain.soft_affinity.get(number, everywhere),
             )
             for number in range(domain.config.vcpus)
         ]
@@ -200,6 +203,12 @@ class SimHypervisor:
         if not 0 <= vcpu < domain.config.vcpus or not set(cpus) & set(range(self.machine.cpus)):
             raise refused("pin vcpu", "setting vcpu affinity: Invalid argument", domid)
         domain.affinity[vcpu] = tuple(sorted(set(cpus)))
+
+    async def prefer_cpus(self, domid: Domid, vcpu: int, cpus: Sequence[int]) -> None:
+        domain = await self._change("prefer cpus", domid)
+        if not 0 <= vcpu < domain.config.vcpus or not set(cpus) & set(range(self.machine.cpus)):
+            raise refused("prefer cpus", "setting vcpu affinity: Invalid argument", domid)
+        domain.soft_affinity[vcpu] = tuple(sorted(set(cpus)))
 
     async def set_scheduler(
         self, domid: Domid, *, weight: int | None = None, cap: int | None = None

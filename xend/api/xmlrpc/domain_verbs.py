@@ -93,11 +93,11 @@ async def reset(context: CallContext, dom: str | int) -> None:
 
 
 async def save(context: CallContext, dom: str | int, path: str, checkpoint: bool) -> None:
-    await context.service.save(dom, _absolute(path), checkpoint=checkpoint, caller=context.caller)
+    await context.service.save(dom, absolute(path), checkpoint=checkpoint, caller=context.caller)
 
 
 async def restore(context: CallContext, path: str, paused: bool) -> list[Any]:
-    view = await context.service.restore(_absolute(path), paused=paused, caller=context.caller)
+    view = await context.service.restore(absolute(path), paused=paused, caller=context.caller)
     return await answer(context, view, devices=True)
 
 
@@ -109,13 +109,13 @@ async def dump(
     crash: bool,
     reset: bool,
 ) -> None:
-    path = _absolute(filename) if filename else None
+    path = absolute(filename) if filename else None
     await context.service.dump_core(
         dom, path, live=live, crash=crash, reset=reset, caller=context.caller
     )
 
 
-def _absolute(text: str) -> Path:
+def absolute(text: str) -> Path:
     """The daemon's working directory is not the client's."""
     path = Path(text)
     if not path.is_absolute() or "\0" in text:

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from xend.api.xmlrpc import domain_reads as reads
@@ -14,6 +13,7 @@ from xend.api.xmlrpc import domain_verbs as verbs
 from xend.api.xmlrpc import node_calls as node
 from xend.api.xmlrpc import security_calls as security
 from xend.api.xmlrpc.context import CallContext
+from xend.api.xmlrpc.method import Handler, Method
 from xend.api.xmlrpc.parameters import (
     Parameter,
     anything,
@@ -26,20 +26,8 @@ from xend.api.xmlrpc.parameters import (
     sxp,
     text,
 )
+from xend.api.xmlrpc.private_methods import PRIVATE
 from xend.api.xmlrpc.unavailable import UNAVAILABLE
-
-Handler = Callable[..., Awaitable[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """`handler` gets the context and the decoded arguments, in order."""
-
-    name: str
-    handler: Handler
-    parameters: Sequence[Parameter]
-    help: str
-
 
 DOM = Parameter("dom", reference)
 """A name, a domain id (number or text) or a uuid."""
@@ -190,7 +178,7 @@ class UnknownMethod(LookupError):
 
 async def call(context: CallContext, name: str, arguments: Sequence[Any]) -> Any:
     """Runs one method.  UnknownMethod; else whatever xend.errors has."""
-    method = METHODS.get(name)
+    method = METHODS.get(name) or PRIVATE.get(name)
     if method is None:
         introspection = _INTROSPECTION.get(name)
         if introspection is not None:

@@ -260,6 +260,45 @@ static const char *xend_scheduler_name(int scheduler)
     return libxl_scheduler_to_string(scheduler);
 }
 
+/* Capabilities that not every release reports: vmtrace, vpmu, gnttab-v1, gnttab-v2 by bit. */
+static unsigned xend_newer_capabilities(const libxl_physinfo *info)
+{
+    unsigned found = 0;
+
+#ifdef LIBXL_HAVE_PHYSINFO_CAP_VMTRACE
+    found |= info->cap_vmtrace ? 1 : 0;
+#endif
+#ifdef LIBXL_HAVE_PHYSINFO_CAP_VPMU
+    found |= info->cap_vpmu ? 2 : 0;
+#endif
+#ifdef LIBXL_HAVE_PHYSINFO_CAP_GNTTAB
+    found |= info->cap_gnttab_v1 ? 4 : 0;
+    found |= info->cap_gnttab_v2 ? 8 : 0;
+#endif
+    (void)info;
+    return found;
+}
+
+static int xend_migration_delay(const libxl_sched_credit_params *params)
+{
+#ifdef LIBXL_HAVE_SCHED_CREDIT_MIGR_DELAY
+    return params->vcpu_migr_delay_us;
+#else
+    (void)params;
+    return 0;
+#endif
+}
+
+static void xend_set_migration_delay(libxl_sched_credit_params *params, int delay_us)
+{
+#ifdef LIBXL_HAVE_SCHED_CREDIT_MIGR_DELAY
+    params->vcpu_migr_delay_us = delay_us;
+#else
+    (void)params;
+    (void)delay_us;
+#endif
+}
+
 /*----- domains as fixed records: one call, one buffer, no field-by-field crossing ------------*/
 
 typedef struct {

@@ -12,11 +12,12 @@ typedef struct { int devid; ...; } libxl_device_vfb;
 typedef struct { int devid; ...; } libxl_device_vkb;
 typedef struct { ...; } libxl_device_pci;
 typedef struct { uint32_t stream_version; ...; } libxl_domain_restore_params;
-typedef struct { int weight; int cap; ...; } libxl_domain_sched_params;
 
 typedef struct {
     uint32_t threads_per_core, cores_per_socket, nr_cpus, cpu_khz, nr_nodes;
+    uint32_t max_cpu_id;
     uint64_t total_pages, free_pages, scrub_pages, outstanding_pages;
+    uint64_t sharing_freed_pages, sharing_used_frames;
     uint32_t hw_cap[8];
     bool cap_hvm, cap_pv, cap_hvm_directio, cap_hap, cap_shadow, cap_iommu_hap_pt_share;
     ...;
@@ -34,11 +35,19 @@ typedef struct {
     uint32_t vcpuid, cpu;
     bool online, blocked, running;
     uint64_t vcpu_time;
-    libxl_bitmap cpumap;
+    libxl_bitmap cpumap, cpumap_soft;
     ...;
 } libxl_vcpuinfo;
 
-typedef struct { uint32_t poolid; char *pool_name; ...; } libxl_cpupoolinfo;
+typedef int... libxl_scheduler;
+typedef struct {
+    uint32_t poolid, n_dom;
+    char *pool_name;
+    libxl_scheduler sched;
+    libxl_bitmap cpumap;
+    ...;
+} libxl_cpupoolinfo;
+typedef struct { libxl_scheduler sched; int weight, cap; ...; } libxl_domain_sched_params;
 typedef struct { uint32_t core, socket, node; ...; } libxl_cputopology;
 typedef struct { uint64_t size, free; int num_dists; uint32_t *dists; ...; } libxl_numainfo;
 

@@ -1,0 +1,69 @@
+"""The table of the private calls; `xend.api.xmlrpc.methods` looks here last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from xend.api.xmlrpc import private_calls as calls
+from xend.api.xmlrpc.method import Handler, Method
+from xend.api.xmlrpc.parameters import (
+    Parameter,
+    flag,
+    integer,
+    optional_integer,
+    reference,
+    text,
+)
+
+PREFIX: Final = "xend.private."
+_DOM = Parameter("dom", reference)
+_DOMIDS = Parameter("domids", calls.domids)
+
+
+def _method(name: str, handler: Handler, *parameters: Parameter) -> Method:
+    return Method(PREFIX + name, handler, parameters, (handler.__doc__ or "").strip())
+
+
+_TABLE: Final = (
+    _method("domains", calls.domains),
+    _method("configurations", calls.configurations, _DOMIDS),
+    _method("vcpus", calls.vcpus, _DOMIDS),
+    _method("labels", calls.labels),
+    _method("nodes", calls.nodes, _DOMIDS),
+    _method("devices", calls.devices, Parameter("domid", integer), Parameter("class", text)),
+    _method("host", calls.host, Parameter("numa", flag, False)),
+    _method("pools", calls.pools),
+    _method("shares", calls.shares, _DOMIDS),
+    _method(
+        "pool_schedule", calls.pool_schedule, Parameter("pool", integer), Parameter("sched", text)
+    ),
+    _method(
+        "set_pool_schedule",
+        calls.set_pool_schedule,
+        Parameter("pool", integer),
+        Parameter("sched", text),
+        Parameter("timeslice", optional_integer, None),
+        Parameter("ratelimit", optional_integer, None),
+        Parameter("delay", optional_integer, None),
+    ),
+    _method("set_memory", calls.set_memory, _DOM, Parameter("target", integer)),
+    _method("set_max_memory", calls.set_max_memory, _DOM, Parameter("limit", integer)),
+    _method(
+        "save",
+        calls.save,
+        _DOM,
+        Parameter("path", text),
+        Parameter("checkpoint", flag, False),
+        Parameter("paused", flag, False),
+    ),
+    _method(
+        "prefer_cpus",
+        calls.prefer_cpus,
+        _DOM,
+        Parameter("vcpu", calls.vcpu),
+        Parameter("cpus", calls.cpus),
+    ),
+)
+
+PRIVATE: Final[Mapping[str, Method]] = {method.name: method for method in _TABLE}

@@ -1,0 +1,93 @@
+"""What people who use `xl` look at: the port's part, and how the service answers it.
+
+These reads change nothing and wait for no operation.  They are apart from `ports.Hypervisor`
+because no other face needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from xend.model.domain import DomainConfig
+from xend.model.units import Domid, KiB
+
+
+@dataclass(frozen=True, slots=True)
+class PoolInfo:
+    """A CPU pool (libxl_cpupoolinfo)."""
+
+    id: int
+    name: str
+    scheduler: str
+    """credit, credit2, null …"""
+    domains: int
+    cpus: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How a domain is scheduled (libxl_domain_sched_params)."""
+
+    domid: Domid
+    scheduler: str
+    weight: int
+    cap: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSchedule:
+    """A scheduler's own parameters in a pool; None: that scheduler has no such parameter."""
+
+    timeslice: int | None = None
+    """Milliseconds."""
+    rate_limit: int | None = None
+    """Microseconds."""
+    migration_delay: int | None = None
+    """Microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostExtras:
+    """Of libxl_physinfo and its like, what `HostInfo` leaves out."""
+
+    max_cpu_id: int
+    free_cpus: int
+    """In no pool."""
+    sharing_freed: KiB
+    sharing_used: KiB
+    newer_capabilities: tuple[str, ...]
+    """Words of `virt_caps` that xend never had: vmtrace, vpmu, gnttab-v1, gnttab-v2."""
+    build_id: str
+    pci_nodes: tuple[tuple[int, int, int, int], ...] = ()
+    """(segment, bus, devfn, NUMA node) of each PCI device whose node is known."""
+
+
+class Inspector(Protocol):
+    """Implemented by every `ports.Hypervisor`."""
+
+    async def config_text(self, domid: Domid) -> str:
+        """libxl's own JSON of a running domain, as libxl lays it out.  DomainNotFound."""
+
+    async def planned_text(self, config: DomainConfig) -> str:
+        """libxl's JSON of what a create would ask for: nothing is made."""
+
+    async def labels(self) -> Mapping[Domid, str]:
+        """Security labels; domains without one are left out."""
+
+    async def node_affinity(self, domids: Sequence[Domid]) -> Mapping[Domid, tuple[int, ...]]:
+        """NUMA nodes; a domain that has gone is left out."""
+
+    async def pools(self) -> Sequence[PoolInfo]: ...
+
+    async def shares(self, domids: Sequence[Domid]) -> Sequence[Share]:
+        """A domain that has gone is left out."""
+
+    async def pool_schedule(self, pool: int, scheduler: str) -> PoolSchedule:
+        """InvalidArgument for a scheduler that has no parameters of its own."""
+
+    async def set_pool_schedule(self, pool: int, scheduler: str, wanted: PoolSchedule) -> None:
+        """What is None stays as it is."""
+
+    async def host_extras(self) -> HostExtras: ...

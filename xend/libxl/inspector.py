@@ -1,0 +1,126 @@
+"""`xend.core.inspection.Inspector` over libxl: the part of `XenHypervisor` that only looks."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from xend.core.inspection import HostExtras, PoolInfo, PoolSchedule, Share
+from xend.errors import InvalidArgument
+from xend.libxl import marshal
+from xend.libxl.lanes import Lane
+from xend.model.domain import DomainConfig
+from xend.model.units import Domid, KiB
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from xend.libxl.ctx import Context
+
+T = TypeVar("T")
+_PAGE_KIB = 4
+
+
+class _Ask(Protocol):
+    """`XenHypervisor._ask`: a call on a lane, its errors typed."""
+
+    async def __call__(
+        self, lane: Lane, operation: str, domid: Domid | None, call: Callable[[Context], T]
+    ) -> T: ...
+
+
+def _calls() -> ModuleType:
+    """The module that calls libxl; it can be had once a context is open, not before."""
+    return importlib.import_module("xend.libxl.inspect")
+
+
+class XenInspector:
+    def __init__(self, ask: _Ask, query: Lane, quick: Lane) -> None:
+        """`query`: hypercalls only; `quick`: reads XenStore too."""
+        self._ask = ask
+        self._query = query
+        self._quick = quick
+
+    async def config_text(self, domid: Domid) -> str:
+        return await self._ask(
+            self._quick, "retrieve configuration", domid, lambda c: c.retrieve_config(domid)
+        )
+
+    async def planned_text(self, config: DomainConfig) -> str:
+        text = json.dumps(marshal.domain(config))
+        planned: str = await self._ask(
+            self._quick, "configuration", None, lambda c: _calls().planned_text(c, text)
+        )
+        return planned
+
+    async def labels(self) -> Mapping[Domid, str]:
+        found = await self._ask(self._query, "labels", None, lambda c: _calls().labels(c))
+        return {Domid(domid): label for domid, label in found.items()}
+
+    async def node_affinity(self, domids: Sequence[Domid]) -> Mapping[Domid, tuple[int, ...]]:
+        found: Mapping[Domid, tuple[int, ...]] = await self._ask(
+            self._query, "node affinity", None, lambda c: _calls().node_affinity(c, domids)
+        )
+        return found
+
+    async def pools(self) -> Sequence[PoolInfo]:
+        found = await self._ask(self._quick, "list cpupools", None, lambda c: _calls().pools(c))
+        return [PoolInfo(*each) for each in found]
+
+    async def shares(self, domids: Sequence[Domid]) -> Sequence[Share]:
+        found = await self._ask(
+            self._query, "scheduling parameters", None, lambda c: _calls().shares(c, domids)
+        )
+        return [Share(*each) for each in found]
+
+    async def pool_schedule(self, pool: int, scheduler: str) -> PoolSchedule:
+        def read(context: Context) -> PoolSchedule:
+            if scheduler == "credit":
+                return PoolSchedule(*_calls().credit(context, pool))
+            return PoolSchedule(rate_limit=_calls().credit2(context, pool))
+
+        _require_parameters(scheduler)
+        return await self._ask(self._query, "scheduler's parameters", None, read)
+
+    async def set_pool_schedule(self, pool: int, scheduler: str, wanted: PoolSchedule) -> None:
+        def write(context: Context) -> None:
+            if scheduler == "credit":
+                _calls().set_credit(
+                    context, pool, wanted.timeslice, wanted.rate_limit, wanted.migration_delay
+                )
+            elif wanted.rate_limit is not None:
+                _calls().set_credit2(context, pool, wanted.rate_limit)
+
+        _require_parameters(scheduler)
+        await self._ask(self._quick, "set the scheduler's parameters", None, write)
+
+    async def host_extras(self) -> HostExtras:
+        def read(context: Context) -> tuple[Any, ...]:
+            calls = _calls()
+            found = (context.physinfo(), context.version(), calls.free_cpus(context))
+            return (*found, calls.pci_nodes(context), calls.NEWER_CAPABILITIES)
+
+        physical, version, free, devices, words = await self._ask(self._query, "host", None, read)
+        return HostExtras(
+            max_cpu_id=physical["max_cpu_id"],
+            free_cpus=free,
+            sharing_freed=KiB(physical["sharing_freed_pages"] * _PAGE_KIB),
+            sharing_used=KiB(physical["sharing_used_frames"] * _PAGE_KIB),
+            newer_capabilities=tuple(
+                word for bit, word in enumerate(words) if physical["newer_capabilities"] >> bit & 1
+            ),
+            build_id=version["build_id"],
+            pci_nodes=tuple(devices),
+        )
+
+
+def _require_parameters(scheduler: str) -> None:
+    if scheduler not in ("credit", "credit2"):
+        raise InvalidArgument(
+            f"The scheduler {scheduler} has no parameters of its own",
+            argument="scheduler",
+            value=scheduler,
+            expected="credit or credit2",
+        )

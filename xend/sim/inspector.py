@@ -1,0 +1,86 @@
+"""`xend.core.inspection.Inspector` over the simulated machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from xend.core.inspection import HostExtras, PoolInfo, PoolSchedule, Share
+from xend.errors import InvalidArgument
+from xend.model.domain import DomainConfig
+from xend.model.units import Domid, KiB
+from xend.sim.host import SCHEDULER
+from xend.sim.machine import SimMachine
+
+
+class SimInspector:
+    def __init__(self, machine: SimMachine) -> None:
+        self._machine = machine
+        self._schedules: dict[int, PoolSchedule] = {}
+
+    async def config_text(self, domid: Domid) -> str:
+        domain = self._machine.get(domid)
+        return _text(domain.config, domain.name, domain.uuid, domain.memory)
+
+    async def planned_text(self, config: DomainConfig) -> str:
+        return _text(config, config.name, str(config.uuid), config.memory)
+
+    async def labels(self) -> Mapping[Domid, str]:
+        return {}
+
+    async def node_affinity(self, domids: Sequence[Domid]) -> Mapping[Domid, tuple[int, ...]]:
+        return {domid: (0,) for domid in domids if domid in self._machine.domains}
+
+    async def pools(self) -> Sequence[PoolInfo]:
+        domains = [domain.pool for domain in self._machine.domains.values()]
+        cpus = tuple(range(self._machine.cpus))
+        return [
+            PoolInfo(number, name, SCHEDULER, domains.count(number), cpus if number == 0 else ())
+            for number, name in self._machine.pools.items()
+        ]
+
+    async def shares(self, domids: Sequence[Domid]) -> Sequence[Share]:
+        present = [self._machine.domains[each] for each in domids if each in self._machine.domains]
+        return [Share(each.domid, SCHEDULER, each.weight, each.cap) for each in present]
+
+    async def pool_schedule(self, pool: int, scheduler: str) -> PoolSchedule:
+        self._check(pool, scheduler)
+        return self._schedules.get(pool, PoolSchedule(rate_limit=1000))
+
+    async def set_pool_schedule(self, pool: int, scheduler: str, wanted: PoolSchedule) -> None:
+        before = await self.pool_schedule(pool, scheduler)
+        if wanted.rate_limit is not None:
+            before = PoolSchedule(rate_limit=wanted.rate_limit)
+        self._schedules[pool] = before
+
+    def _check(self, pool: int, scheduler: str) -> None:
+        if scheduler != SCHEDULER or pool not in self._machine.pools:
+            raise InvalidArgument(
+                f"Pool {pool} is not scheduled by {scheduler}",
+                argument="scheduler",
+                value=scheduler,
+                expected=SCHEDULER,
+            )
+
+    async def host_extras(self) -> HostExtras:
+        return HostExtras(
+            max_cpu_id=self._machine.cpus - 1,
+            free_cpus=0,
+            sharing_freed=KiB(0),
+            sharing_used=KiB(0),
+            newer_capabilities=(),
+            build_id="",
+        )
+
+
+def _text(config: DomainConfig, name: str, uuid: str, memory: int) -> str:
+    """What the simulator knows of libxl's JSON, laid out as libxl does it."""
+    tree = {
+        "c_info": {"type": config.kind, "name": name, "uuid": uuid},
+        "b_info": {
+            "max_vcpus": config.vcpus,
+            "max_memkb": int(config.max_memory),
+            "target_memkb": int(memory),
+        },
+    }
+    return json.dumps(tree, indent=4, ensure_ascii=False) + "\n"
