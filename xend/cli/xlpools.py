@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from xend.cli.failures import Exit
+from xend.cli.xlsched import find_pool
+from xend.cli.xltuning import cpu_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,3 +27,84 @@ def list_pools(xl: Xl, args: list[str]) -> None:
             xl.print(f"{name:<19s}{','.join(map(str, cpus))}")
         else:
             xl.print(f"{name:<19s}{len(cpus):3d} {scheduler:>9s}       y       {domains:4d}")
+
+
+def destroy(xl: Xl, args: list[str]) -> None:
+    _, operands = xl.flags("cpupool-destroy", args, least=1)
+    pool = find_pool(xl, operands[0])
+    xl.require(f"Can't destroy cpupool '{operands[0]}'", "xend.cpu_pool.destroy", pool[1])
+
+
+def cpu_add(xl: Xl, args: list[str]) -> None:
+    """What goes wrong is told, but xl's status is 0."""
+    _, operands = xl.flags("cpupool-cpu-add", args, least=2)
+    cpus = cpu_set(xl, operands[1])
+    pool = find_pool(xl, operands[0])
+    if not _each(xl, "xend.cpu_pool.cpu_add", pool[1], cpus - set(pool[4])):
+        xl.complain(f"some cpus may not have been added to {operands[0]}")
+
+
+def cpu_remove(xl: Xl, args: list[str]) -> None:
+    _, operands = xl.flags("cpupool-cpu-remove", args, least=2)
+    name = operands[0]
+    cpus = cpu_set(xl, operands[1])
+    pool = find_pool(xl, name)
+    if not _each(xl, "xend.cpu_pool.cpu_remove", pool[1], cpus & set(pool[4])):
+        xl.complain(f"Some cpus may not have or only partially been removed from '{name}'.")
+        xl.complain(
+            f"If a cpu can't be added to another cpupool, add it to '{name}' again and retry."
+        )
+
+
+def _each(xl: Xl, method: str, pool: str, cpus: set[int]) -> bool:
+    """Whether it went well for every CPU."""
+    done = [xl.tolerate(method, pool, cpu) for cpu in sorted(cpus)]
+    return all(done)
+
+
+def migrate(xl: Xl, args: list[str]) -> None:
+    _, operands = xl.flags("cpupool-migrate", args, least=2)
+    word, name = operands[:2]
+    domid = int(word) if word.isascii() and word.isdigit() else xl.domid_of(word)
+    if domid is None or xl.row(domid) is None:
+        xl.complain(f"unknown domain '{word}'")
+        raise Exit(1)
+    pool = find_pool(xl, name)
+    xl.require("the domain was not moved", "xend.cpu_pool.migrate", domid, pool[1])
+
+
+def create(xl: Xl, args: list[str]) -> int:
+    options, operands = xl.options("cpupool-create", args, "n/dryrun f:/defconfig")
+    given = dict(options)
+    file = given.get("f")
+    settings = []
+    for word in operands:
+        if "=" in word:
+            settings.append(word)
+        elif file is None:
+            file = word
+        else:
+            xl.help("cpupool-create")
+            return 1
+    text = _read(xl, file) + "".join(f"\n{word}" for word in settings) + "\n"
+    dry_run = xl.dry_run or "n" in given
+    default = "" if file is None else file.rpartition("/")[2]
+    made = xl.require(
+        "error on creating cpupool", "xend.private.pool_create", text, default, dry_run
+    )
+    xl.print(f'Using config file "{file or "command line"}"')
+    xl.print(f"cpupool name:   {made['name']}")
+    xl.print(f"scheduler:      {made['scheduler']}")
+    xl.print(f"number of cpus: {made['cpus']}")
+    return 0
+
+
+def _read(xl: Xl, file: str | None) -> str:
+    if file is None:
+        return ""
+    try:
+        with open(file, encoding="utf-8", errors="surrogateescape") as opened:
+            return opened.read()
+    except OSError as error:
+        xl.complain(f"Failed to read config file: {file}: {error.strerror}")
+        raise Exit(1) from error
