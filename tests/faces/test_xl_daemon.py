@@ -183,9 +183,8 @@ def test_life(xl: Run, web: str) -> None:
 
 def test_devices(xl: Run, web: str) -> None:
     lines = xl("network-list", "web")[1].splitlines()
-    assert lines[0] == (
-        "Idx BE Mac Addr.         handle state  evt-ch   tx-/rx-ring-ref BE-path" + " " * 23 + " "
-    )
+    heading = "Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref BE-path"
+    assert lines[0] == heading + " " * 23
     assert lines[1].startswith("0   0  00:16:3e:00:00:05     0 ")
     assert xl("block-list", "web")[1].splitlines()[1:] == []
     assert xl("network-detach", "web", "7") == (1, "", "Unknown device 7.\n")
