@@ -245,13 +245,6 @@ HELPED = [
     ["list", "a", "b"],
     ["list", "-h"],
 ]
-    ["pause"],
-    ["rename", "a"],
-    ["mem-set", "a"],
-    ["domid"],
-    ["list", "a", "b"],
-    ["list", "-h"],
-]
 
 
 @pytest.mark.parametrize("words", HELPED, ids=" ".join)
