@@ -1,7 +1,8 @@
 """Errors as `application/problem+json` (RFC 9457): one table from class to status.
 
-`code` is the error's stable key; `type` is the same as a URI.  `fields` has what the error knows
-(libxl's rc and log lines, a script's stderr, the state that a domain is in …).
+`code` is the error's stable key; `type` is the same as a URI.  `fields` has what the error knows;
+what a client may want to act on has a member of its own: `pointer` (the field of the body that is
+wrong), `libxl` (rc and log lines), `script_stderr`, `possible` (what can be done instead), `hint`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,19 @@ from starlette.websockets import WebSocket
 
 from xend.api.asgi import BodyTooLarge, Receive, Scope, Send
 from xend.api.rest.access import Unauthenticated
+from xend.api.rest.hints import hint_of, possible_in
+from xend.api.rest.refusals import (
+    InvalidQuery,
+    KeyInUse,
+    KeyReused,
+    MalformedBody,
+    NotAcceptable,
+    NotFound,
+    PreconditionFailed,
+    PreconditionRequired,
+    UnsupportedMediaType,
+)
+from xend.api.rest.suggestions import meant, names_at
 from xend.core.events import EventsGone, ReaderTooSlow
 from xend.errors import (
     ConfigError,
@@ -37,44 +51,28 @@ from xend.errors import (
 
 MEDIA_TYPE: Final = "application/problem+json"
 
-
-class NotFound(XendError):
-    """Nothing is at that address.  Fields: `what`, `value`."""
-
-    key = "not-found"
-    template = "There is no {what} '{value}'"
-
-
-class UnsupportedMediaType(XendError):
-    """Fields: `given`, `expected`."""
-
-    key = "http.unsupported-media-type"
-    template = "A body of type '{given}' is not understood: expected {expected}"
-
-
-class MalformedBody(XendError):
-    """Not JSON.  Fields: `reason`."""
-
-    key = "http.malformed-body"
-    template = "The body is not JSON: {reason}"
-
-
 STATUS: Final[Mapping[type[XendError], int]] = {
-    ConfigError: 422,
-    InvalidArgument: 422,
     MalformedBody: 400,
     Unauthenticated: 401,
     PermissionDenied: 403,
     DomainNotFound: 404,
     NotFound: 404,
-    DomainStateError: 409,
+    NotAcceptable: 406,
     ConflictError: 409,
-    ResourceError: 409,
+    DomainStateError: 409,
+    KeyInUse: 409,
     OperationCancelled: 409,
+    ResourceError: 409,
     EventsGone: 410,
     ReaderTooSlow: 410,
+    PreconditionFailed: 412,
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
+    ConfigError: 422,
+    InvalidArgument: 422,
+    InvalidQuery: 422,
+    KeyReused: 422,
+    PreconditionRequired: 428,
     UnsupportedFeature: 501,
     HypervisorError: 502,
     XenStoreError: 502,
@@ -85,6 +83,17 @@ STATUS: Final[Mapping[type[XendError], int]] = {
     XendError: 500,
 }
 
+_POINTERS: Final[Mapping[str, str]] = {
+    "disk": "/disks",
+    "vif": "/vifs",
+    "vfb": "/vfbs",
+    "pci": "/pcis",
+    "cpus": "/affinity",
+    "extra": "/cmdline",
+    "builder": "/type",
+}
+"""Settings of old files whose field in JSON has another name."""
+
 
 def status_of(error: XendError) -> int:
     """Of the nearest class in the table."""
@@ -94,18 +103,54 @@ def status_of(error: XendError) -> int:
 def problem(error: XendError) -> dict[str, Any]:
     """The document of one error."""
     status = status_of(error)
-    return {
+    fields = error.fields
+    document = {
         "type": f"urn:xend:error:{error.key}",
         "title": http.HTTPStatus(status).phrase,
         "status": status,
         "detail": str(error),
         "code": error.key,
-        "fields": {key: _json(value) for key, value in error.fields.items()},
+        "fields": {key: _json(value) for key, value in fields.items()},
+    }
+    more = {
+        "pointer": _pointer(error),
+        "libxl": _libxl(error),
+        "script_stderr": fields.get("stderr") or None,
+        "possible": _json(fields.get("possible") or possible_in(error)) or None,
+        "hint": hint_of(error),
+    }
+    return document | {key: value for key, value in more.items() if value is not None}
+
+
+def _pointer(error: XendError) -> str | None:
+    """RFC 6901, of a configuration's or an argument's wrong field."""
+    if isinstance(error, ConfigError):
+        name = error.fields.get("field")
+    elif isinstance(error, InvalidArgument):
+        name = error.fields.get("argument")
+    else:
+        return None
+    if not name:
+        return None
+    return _POINTERS.get(str(name)) or pointer_to(str(name).split("."))
+
+
+def _libxl(error: XendError) -> dict[str, Any] | None:
+    if not isinstance(error, HypervisorError):
+        return None
+    fields = error.fields
+    return {
+        "operation": fields.get("operation"),
+        "rc": fields.get("rc"),
+        "rc_name": fields.get("rc_name"),
+        "log": _json(fields.get("log", ())),
     }
 
 
 def respond(error: XendError, headers: Mapping[str, str] | None = None) -> JSONResponse:
     document = problem(error)
+    if isinstance(error, Unauthenticated):
+        headers = {"WWW-Authenticate": str(error.fields.get("scheme", "Bearer")), **(headers or {})}
     return JSONResponse(document, document["status"], headers, MEDIA_TYPE)
 
 
@@ -132,25 +177,40 @@ def plain(status: int, detail: str, headers: Mapping[str, str] | None = None) ->
     return JSONResponse(document, status, headers, MEDIA_TYPE)
 
 
-def invalid(errors: Sequence[Mapping[str, Any]]) -> JSONResponse:
-    """422 with a JSON pointer (RFC 6901) for each wrong field of pydantic's list."""
-    found = []
-    for error in errors:
-        where, *path = [str(part) for part in error["loc"]] or ["body"]
-        pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
-        found.append(
-            {"in": where, "pointer": pointer, "detail": error["msg"], "code": error["type"]}
-        )
+def invalid(errors: Sequence[Mapping[str, Any]], model: Any = None) -> JSONResponse:
+    """422 with a JSON pointer for each wrong field of pydantic's list; `model` is the body's, for
+    suggestions."""
+    found = [_wrong(error, model) for error in errors]
     first = found[0] if found else {"pointer": "", "detail": "invalid"}
     document = {
         "type": "urn:xend:error:request.invalid",
-        "title": "Unprocessable Content",
+        "title": http.HTTPStatus(422).phrase,
         "status": 422,
         "detail": f"{first['pointer'] or 'the request'}: {first['detail']}",
         "code": "request.invalid",
+        "pointer": first["pointer"],
         "errors": found,
     }
     return JSONResponse(document, 422, media_type=MEDIA_TYPE)
+
+
+def _wrong(error: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    where, *path = error["loc"] or ["body"]
+    detail = str(error["msg"]).removeprefix("Value error, ")
+    found = {"in": str(where), "pointer": pointer_to(path), "detail": detail, "code": error["type"]}
+    if error["type"] == "extra_forbidden" and path:
+        name = str(path[-1])
+        found["detail"] = f"there is no field '{name}'"
+        suggestion = meant(name, names_at(model, path[:-1]))
+        if suggestion:
+            found["detail"] += f": did you mean '{suggestion}'?"
+            found["suggestion"] = suggestion
+    return found
+
+
+def pointer_to(path: Sequence[str | int]) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def _json(value: Any) -> Any:
