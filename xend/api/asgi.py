@@ -102,7 +102,7 @@ class BodyLimit:
                 if length > self._limit:
                     raise BodyTooLarge(limit=self._limit)
             else:  # no length to believe: count before the application sees any of it
-                receive = _replay(await read_body(scope, receive, self._limit), receive)
+                receive = replay(await read_body(scope, receive, self._limit), receive)
         except BodyTooLarge as error:
             await self._refuse(send, error)
             return
@@ -111,7 +111,7 @@ class BodyLimit:
         await self._app(scope, receive, send)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replay(body: bytes, receive: Receive) -> Receive:
     """A body that was read already, then whatever comes after it."""
     pending = [body]
 

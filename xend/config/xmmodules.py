@@ -20,6 +20,7 @@ from xend.config.xmlimits import MAX_GLOB, Refused
 from xend.config.xmmachine import Arguments, Keywords, Machine
 from xend.config.xmmethods import method
 from xend.config.xmregex import regex_members
+from xend.config.xmsource import is_sealed
 from xend.config.xmvalues import (
     EXCEPTIONS,
     Builtin,
@@ -84,9 +85,15 @@ def _refused(module: str, names: str, instead: str) -> dict[str, object]:
     return {name: make(name) for name in names.split()}
 
 
+def _on_this_host(world: World, value: object) -> str:
+    if is_sealed():
+        raise Refused("looking at the files of this host", "the settings themselves")
+    return posixpath.join(world.cwd, native(value))
+
+
 def _path_module(world: World) -> Module:
     def at(value: object) -> str:
-        return posixpath.join(world.cwd, native(value))
+        return _on_this_host(world, value)
 
     def expand_home(value: str) -> str:
         home = world.env.get("HOME", "/root")
@@ -119,7 +126,7 @@ def _os_module(world: World, path: Module) -> Module:
         environ[foreign(name)] = foreign(value)
 
     def at(value: object) -> str:
-        return posixpath.join(world.cwd, native(value))
+        return _on_this_host(world, value)
 
     members: dict[str, Callable[[Arguments], object]] = {
         "getenv": lambda a: environ.get(text(a[0]), a[1] if len(a) > 1 else None),

@@ -8,7 +8,7 @@ or a uuid; errors quote it as it was typed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -140,6 +140,12 @@ class DomainService:
 
     # -- Reads -----------------------------------------------------------------------------------
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """Another one when something may have changed that xend did or was told of; what guests
+        do by themselves (their CPU time, their memory) changes without it."""
+        return self._snapshot.age, self.events.newest
+
     async def list(self, state: str | None = None) -> list[DomainView]:
         """The running by domid, then the halted by name.  `state`: None or `all`, or a word of
         `xm list --state`; an unknown word matches nothing, as in the original."""
@@ -217,36 +223,40 @@ class DomainService:
         /,
         *,
         caller: Caller = XEND_ITSELF,
+        job_id: str | None = None,
+        check: Callable[[], Awaitable[None]] | None = None,
         **arguments: Any,
     ) -> Job:
         """Starts a job and returns at once.
 
         `target` is a ref (DomainNotFound at once), or the configuration for `create` and `new`,
-        or None for `restore`.  `arguments` are those of the coroutine of that name.
+        or None for `restore`.  `arguments` are those of the coroutine of that name.  `check` is
+        awaited when the job's turn has come; if it raises, nothing is done.
         """
-        body = self._bodies.get(kind)
-        if body is None:
+        verb = self._bodies.get(kind)
+        if verb is None:
             raise InvalidArgument(f"Unknown verb '{kind}'", argument="verb", value=kind)
+        targets = () if target is None else (target,)
+
+        async def body(job: Job) -> Any:
+            if check is not None:
+                await check()
+            return await verb(job, *targets, **arguments)
+
         if target is None:
-            return self.jobs.submit(
-                kind, lambda job: body(job, **arguments), uuid="", name="", caller=caller
-            )
+            return self.jobs.submit(kind, body, uuid="", name="", caller=caller, id=job_id)
         if isinstance(target, DomainConfig):
-            return self.jobs.submit(
-                kind,
-                lambda job: body(job, target, **arguments),
-                uuid=str(target.uuid),
-                name=target.name,
-                caller=caller,
-            )
+            uuid, name = str(target.uuid), target.name
+            return self.jobs.submit(kind, body, uuid=uuid, name=name, caller=caller, id=job_id)
         view = self._snapshot.find(target)
         return self.jobs.submit(
             kind,
-            lambda job: body(job, target, **arguments),
+            body,
             uuid=view.uuid,
             name=view.name,
             domid=view.domid,
             caller=caller,
+            id=job_id,
         )
 
     async def _do(

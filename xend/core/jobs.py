@@ -232,9 +232,11 @@ class JobRunner:
         name: str,
         caller: Caller,
         domid: Domid | None = None,
+        id: str | None = None,
     ) -> Job:
-        """Queues it behind the other jobs of that uuid and returns at once."""
-        number = f"{self._prefix}-{next(self._numbers)}"
+        """Queues it behind the other jobs of that uuid and returns at once.  `id`: its number, if
+        somebody has promised it already."""
+        number = id or f"{self._prefix}-{next(self._numbers)}"
         job = Job(number, kind, uuid, name, caller, self._clock.time())
         job.domid = domid
         job.on_progress = self._progressed
@@ -256,6 +258,11 @@ class JobRunner:
         self._locks.give_back(key)
         self._told_at.pop(job.id, None)
         self._written(job)
+
+    async def recorded(self, job: Job) -> None:
+        """Returns when it is on disk that there is this job.  Called right after `submit`, that is
+        before anything the job does."""
+        await self._journal.put_jobs([job.record()])
 
     def get(self, id: str) -> Job:
         try:

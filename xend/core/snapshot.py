@@ -72,6 +72,11 @@ class Snapshot:
             flight = self._flight = (self._age, task)
         await asyncio.shield(flight[1])
 
+    @property
+    def age(self) -> int:
+        """Counts the changes of ours."""
+        return self._age
+
     def invalidate(self) -> None:
         self._age += 1
         self._taken_at = float("-inf")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from xend.api.rest.access import Role
+from xend.core.views import DomainView
+from xend.model.status import PowerState
+from xend.model.units import DOM0
 
 
 class Arguments(BaseModel):
@@ -14,14 +20,19 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def given(self) -> dict[str, Any]:
+        """For the verb."""
+        return self.model_dump()
+
 
 class Pausable(Arguments):
-    paused: bool = False
-    """Leave it paused."""
+    paused: bool = Field(default=False, description="leave it paused")
 
 
 class Rename(Arguments):
-    new: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_\-.:+]+$")
+    new: str = Field(
+        min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_\-.:+]+$", examples=["ariel"]
+    )
 
 
 class Trigger(Arguments):
@@ -30,29 +41,98 @@ class Trigger(Arguments):
 
 
 class SysRq(Arguments):
-    key: str = Field(min_length=1, max_length=1)
+    key: str = Field(min_length=1, max_length=1, examples=["s"])
+
+
+class Save(Arguments):
+    path: Path = Field(
+        description="on the host, absolute", examples=["/var/lib/xen/save/prospero.save"]
+    )
+    checkpoint: bool = Field(default=False, description="let it run on afterwards")
+
+
+class Dump(Arguments):
+    path: Path | None = Field(
+        default=None, description="on the host; otherwise in /var/xen/dump", examples=[None]
+    )
+    live: bool = Field(default=False, description="let it run meanwhile")
+
+
+_LIVING: Final = frozenset({PowerState.RUNNING, PowerState.PAUSED, PowerState.CRASHED})
+_ANY_DOMID: Final = _LIVING | {PowerState.SHUTDOWN, PowerState.SUSPENDED, PowerState.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
     verb: str
     """Of DomainService.submit."""
+    summary: str
     arguments: type[Arguments] = Arguments
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    summary: str = ""
+    states: frozenset[PowerState] = _ANY_DOMID
+    role: Role = Role.OPERATOR
+    fits: Callable[[DomainView], bool] = lambda view: True
+
+    def possible(self, view: DomainView) -> bool:
+        """Whether the verb would not refuse it for its state."""
+        if view.domid == DOM0 and self.verb != "rename":
+            return False
+        return view.power_state in self.states and self.fits(view)
+
+
+def _halted(view: DomainView) -> bool:
+    return view.domid is None
+
+
+def _managed(view: DomainView) -> bool:
+    return view.managed
 
 
 ACTIONS: Final[Mapping[str, Action]] = {
-    "start": Action("start", Pausable, summary="Start a managed domain"),
-    "shutdown": Action("shutdown", fixed={"request": "poweroff"}, summary="Ask it to power off"),
-    "reboot": Action("shutdown", fixed={"request": "reboot"}, summary="Ask it to reboot"),
-    "destroy": Action("destroy", summary="End it at once"),
-    "reset": Action("reset", summary="End it at once and start it anew"),
-    "pause": Action("pause", summary="Take its CPUs away"),
-    "unpause": Action("unpause", summary="Give its CPUs back"),
-    "suspend": Action("suspend", summary="Write a managed domain's memory to disk and end it"),
-    "resume": Action("resume", Pausable, summary="Bring a suspended domain back"),
-    "rename": Action("rename", Rename, summary="Give it another name"),
-    "trigger": Action("trigger", Trigger, summary="Send an NMI, a power button press …"),
-    "sysrq": Action("sysrq", SysRq, summary="Send a magic SysRq key"),
+    "start": Action(
+        "start",
+        "Start a managed domain",
+        Pausable,
+        states=frozenset({PowerState.HALTED}),
+        fits=_halted,
+    ),
+    "shutdown": Action(
+        "shutdown", "Ask it to power off", fixed={"request": "poweroff"}, states=_LIVING
+    ),
+    "reboot": Action("shutdown", "Ask it to reboot", fixed={"request": "reboot"}, states=_LIVING),
+    "destroy": Action("destroy", "End it at once"),
+    "reset": Action("reset", "End it at once and start it anew", states=_LIVING),
+    "pause": Action("pause", "Take its CPUs away", states=_LIVING),
+    "unpause": Action(
+        "unpause",
+        "Give its CPUs back",
+        states=frozenset({PowerState.PAUSED, PowerState.RUNNING}),
+    ),
+    "suspend": Action(
+        "suspend",
+        "Write a managed domain's memory to disk and end it",
+        states=frozenset({PowerState.RUNNING, PowerState.PAUSED}),
+        fits=_managed,
+    ),
+    "resume": Action(
+        "resume",
+        "Bring a suspended domain back",
+        Pausable,
+        states=frozenset({PowerState.SUSPENDED}),
+        fits=_halted,
+    ),
+    "save": Action(
+        "save",
+        "Write its memory to a file on the host and end it",
+        Save,
+        states=frozenset({PowerState.RUNNING, PowerState.PAUSED}),
+        role=Role.ADMIN,
+    ),
+    "dump-core": Action("dump-core", "Write its core to the host", Dump, role=Role.ADMIN),
+    "rename": Action("rename", "Give it another name", Rename, states=frozenset(PowerState)),
+    "trigger": Action("trigger", "Send an NMI, a power button press …", Trigger, states=_LIVING),
+    "sysrq": Action("sysrq", "Send a magic SysRq key", SysRq, states=_LIVING),
+    "adopt": Action(
+        "adopt", "Apply its policies from now on, whoever made it", role=Role.ADMIN
+    ),
 }

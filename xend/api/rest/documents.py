@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from xend.api.rest.problems import problem
+from xend.core.events import Event
 from xend.core.jobs import Job, JobStatus
 from xend.core.views import DomainView
 from xend.model.domain import DomainConfig
 from xend.model.status import HostInfo
 
 HIDDEN: Final = "********"
-"""In place of a password."""
+"""In place of a password; sent back it means: the one that there is."""
 
 
 def moment(seconds: float | None) -> str | None:
@@ -49,7 +52,7 @@ def domain_document(view: DomainView) -> dict[str, Any]:
 
 
 def config_document(config: DomainConfig | None) -> dict[str, Any] | None:
-    """As it can be posted again, but for passwords."""
+    """As it can be sent again: passwords are hidden, and taken to be those that there are."""
     if config is None:
         return None
     document = config.model_dump(mode="json")
@@ -58,6 +61,19 @@ def config_document(config: DomainConfig | None) -> dict[str, Any] | None:
             vfb["vncpasswd"] = HIDDEN
     if document["platform"].get("vncpasswd"):
         document["platform"]["vncpasswd"] = HIDDEN
+    return document
+
+
+def unhidden(document: dict[str, Any], before: DomainConfig | None) -> dict[str, Any]:
+    """The passwords that were hidden, from what there was before."""
+    known = before.model_dump(mode="json") if before is not None else {"vfbs": [], "platform": {}}
+    for place, vfb in enumerate(document.get("vfbs") or ()):
+        if isinstance(vfb, dict) and vfb.get("vncpasswd") == HIDDEN:
+            old = known["vfbs"][place] if place < len(known["vfbs"]) else {}
+            vfb["vncpasswd"] = old.get("vncpasswd", "")
+    platform = document.get("platform")
+    if isinstance(platform, dict) and platform.get("vncpasswd") == HIDDEN:
+        platform["vncpasswd"] = known["platform"].get("vncpasswd", "")
     return document
 
 
@@ -86,6 +102,16 @@ def operation_document(job: Job) -> dict[str, Any]:
     }
 
 
+def event_document(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.seq,
+        "time": moment(event.time),
+        "topic": event.topic,
+        "kind": event.kind,
+        "ids": dict(event.ids),
+    }
+
+
 def host_document(host: HostInfo, uname: tuple[str, str, str, str, str]) -> dict[str, Any]:
     system, name, release, version, machine = uname
     return {
@@ -98,3 +124,65 @@ def host_document(host: HostInfo, uname: tuple[str, str, str, str, str]) -> dict
         },
         **asdict(host),
     }
+
+
+class DomainRenderer:
+    """`domain_document` as JSON, for lists of a thousand: what seldom changes of a domain is kept
+    as bytes, and what its guest does all the time is put in between."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[tuple[Any, ...], str, str]] = {}
+
+    def render(self, views: list[DomainView]) -> bytes:
+        """The items, separated by commas."""
+        kept: dict[str, tuple[tuple[Any, ...], str, str]] = {}
+        parts = []
+        for view in views:
+            info = view.info
+            key = (
+                view.name,
+                info.type if info else view.config,
+                info.shutdown_reason if info else None,
+                view.domid,
+                view.managed,
+                view.paused_by_admin,
+                view.started,
+                view.restarts,
+                view.pool,
+                view.origin,
+                view.suspended,
+                view.vcpus,
+            )
+            known = self._kept.get(view.uuid)
+            if known is None or known[0] != key:
+                known = (key, *self._halves(view))
+            kept[view.uuid] = known
+            parts.append(
+                f'{known[1]}"power_state":"{view.power_state.name.lower()}","flags":"{view.flags}",'
+                f'"memory":{{"current":{view.memory},"maximum":{view.max_memory}}},'
+                f'"vcpus":{{"online":{view.vcpus_online},"maximum":{view.vcpus}}},'
+                f'"cpu_time":{view.cpu_time},{known[2]}'
+            )
+        self._kept = kept
+        return ",".join(parts).encode()
+
+    @staticmethod
+    def _halves(view: DomainView) -> tuple[str, str]:
+        document = domain_document(view)
+        changing = ("power_state", "flags", "memory", "vcpus", "cpu_time")
+        fixed = {name: value for name, value in document.items() if name not in changing}
+        first = {name: fixed.pop(name) for name in ("name", "uuid", "domid")}
+        return (
+            json.dumps(first, separators=(",", ":"))[:-1] + ",",
+            json.dumps(fixed, separators=(",", ":"))[1:],
+        )
+
+
+DOMAIN_FIELDS: Final = (
+    *("name", "uuid", "domid", "power_state", "flags", "shutdown_reason", "origin", "managed"),
+    *("paused_by_admin", "type", "memory", "memory.current", "memory.maximum"),
+    *("vcpus", "vcpus.online", "vcpus.maximum", "cpu_time", "pool", "started_at", "restarts"),
+    *("links", "links.self", "links.actions"),
+)
+"""What `fields`, `filter` and `sort` of a list of domains may name."""
+

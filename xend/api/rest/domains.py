@@ -1,133 +1,186 @@
-"""Domains: list, look at, make, act on."""
+"""Domains: list, look at, make, change, delete."""
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any, Literal
-from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import Field, ValidationError
-from starlette.responses import JSONResponse
+from fastapi import APIRouter, Query, Request
+from starlette.responses import JSONResponse, Response
 
-from xend.api.rest.access import Admin, Operator, Viewer
-from xend.api.rest.actions import ACTIONS
-from xend.api.rest.documents import config_document, domain_document
-from xend.api.rest.operations import Service, Wait, outcome
-from xend.api.rest.problems import NotFound, UnsupportedMediaType
+from xend.api.rest.access import Admin, Viewer
+from xend.api.rest.bodies import MEDIA_TYPES, read_config
+from xend.api.rest.configs import config_etag
+from xend.api.rest.documents import (
+    DOMAIN_FIELDS,
+    DomainRenderer,
+    config_document,
+    domain_document,
+)
+from xend.api.rest.jobs import Service, Submit
+from xend.api.rest.lists import Paged, answer, document_answer, etag_of, tagged, wants_lines
+from xend.api.rest.parameters import IfMatch, Ref, required_match
+from xend.api.rest.schemas import DomainList, DomainShown, DomainWithConfig, OperationShown
+from xend.core.domains import DomainService
 from xend.core.views import DomainView
-from xend.model.domain import DomainConfig
+from xend.errors import DomainNotFound
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"])
 
-Ref = Annotated[str, Path(description="name, uuid or domid", min_length=1, max_length=255)]
 State = Literal["all", "halted", "paused", "running", "suspended", "crashed", "unknown"]
 
-
-class NewDomain(DomainConfig):
-    """A configuration whose uuid may be left to us."""
-
-    uuid: UUID = Field(default_factory=uuid4)
-
-    def config(self) -> DomainConfig:
-        return DomainConfig.model_validate(self.model_dump())
+LIST_SECONDS = 0.1
+"""A list this young is answered again, unless something has changed that xend knows of: what
+differs is at most the CPU time that guests have used meanwhile."""
 
 
-async def json_body(request: Request) -> None:
-    """Other dialects have other types; guessing would turn a typo into another machine."""
-    given = request.headers.get("content-type", "")
-    name = given.partition(";")[0].strip().lower()
-    if name and name != "application/json":
-        raise UnsupportedMediaType(given=given, expected="application/json")
+class ListCache:
+    """The whole list as bytes; one per application."""
+
+    def __init__(self) -> None:
+        self._renderers: dict[str, DomainRenderer] = {}
+        self._kept: dict[str, tuple[float, tuple[int, int], bytes, str]] = {}
+
+    async def get(self, service: DomainService, state: str) -> tuple[bytes, str]:
+        """The document and its ETag."""
+        kept = self._kept.get(state)
+        if (
+            kept is not None
+            and kept[1] == service.version
+            and time.monotonic() - kept[0] < LIST_SECONDS
+        ):
+            return kept[2], kept[3]
+        version = service.version
+        began = time.monotonic()
+        views = await service.list(state)
+        renderer = self._renderers.setdefault(state, DomainRenderer())
+        body = b'{"items":[' + renderer.render(views) + b'],"next":null}'
+        etag = etag_of(body)
+        self._kept[state] = (began, version, body, etag)
+        return body, etag
 
 
-@router.get("", summary="All domains, the running by domid and then the halted by name")
-async def list_domains(service: Service, _: Viewer, state: State = "all") -> JSONResponse:
-    views = await service.list(state)
-    return JSONResponse({"items": [domain_document(view) for view in views], "next": None})
+@router.get(
+    "",
+    summary="All domains, the running by domid and then the halted by name",
+    responses={200: {"model": DomainList}},
+)
+async def list_domains(
+    request: Request, service: Service, _: Viewer, page: Paged, state: State = "all"
+) -> Response:
+    if page.plain and not wants_lines(request):
+        cache: ListCache = request.app.state.domain_lists
+        body, etag = await cache.get(service, state)
+        return tagged(request, body, etag=etag)
+    documents = [domain_document(view) for view in await service.list(state)]
+    return answer(request, documents, page, known=DOMAIN_FIELDS, id_of=_id)
 
 
-@router.get("/{ref}", summary="One domain and its configuration")
-async def get_domain(service: Service, _: Viewer, ref: Ref) -> JSONResponse:
+def _id(document: Any) -> str:
+    return f"{document['uuid']}/{document['domid']}"
+
+
+@router.get(
+    "/{ref}",
+    summary="One domain and its configuration",
+    responses={200: {"model": DomainWithConfig}},
+)
+async def get_domain(request: Request, service: Service, _: Viewer, ref: Ref) -> Response:
     view = await service.with_config(await service.lookup(ref))
-    return JSONResponse({**domain_document(view), "config": config_document(view.config)})
+    document = {**domain_document(view), "config": config_document(view.config)}
+    return document_answer(request, document)
+
+
+CONFIG_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        MEDIA_TYPES["json"]: {
+            "schema": {"$ref": "#/components/schemas/NewDomain"},
+            "example": {
+                "name": "prospero",
+                "memory": 262144,
+                "kernel": "/var/lib/xen/images/vmlinux",
+                "disks": [{"scheme": "file", "path": "/srv/prospero.img", "vdev": "xvda"}],
+                "vifs": [{"bridge": "xenbr0"}],
+            },
+        },
+        MEDIA_TYPES["xm"]: {
+            "schema": {"type": "string", "description": "a domain file of xm"},
+            "example": "name = 'prospero'\nmemory = 256\nbootloader = 'pygrub'\n",
+        },
+        MEDIA_TYPES["xl"]: {
+            "schema": {"type": "string", "description": "a domain file of xl"},
+            "example": 'name = "prospero"\nmemory = 256\nbootloader = "pygrub"\n',
+        },
+        MEDIA_TYPES["sxp"]: {
+            "schema": {"type": "string", "description": "(vm …), or (domain …) of xm list -l"},
+            "example": "(vm (name prospero) (memory 256) (image (linux (kernel /boot/vmlinuz))))",
+        },
+    },
+}
 
 
 @router.post(
     "",
     status_code=202,
-    summary="Create a domain (or, with define, register a managed one)",
-    dependencies=[Depends(json_body)],
+    summary="Make a domain: start it, or with define only register it",
+    openapi_extra={"requestBody": CONFIG_BODY},
+    responses={
+        201: {"model": DomainShown, "description": "It was made within the wait"},
+        202: {"model": OperationShown},
+    },
 )
 async def create_domain(
+    request: Request,
     service: Service,
+    submit: Submit,
     caller: Admin,
-    wait: Wait,
-    body: NewDomain,
-    define: Annotated[bool, Query(description="only register it as a managed domain")] = False,
+    define: Annotated[bool, Query(description="register it as a managed domain")] = False,
+    start: Annotated[
+        bool | None, Query(description="with define: start it, too; without, it always starts")
+    ] = None,
     paused: Annotated[bool, Query(description="leave it paused")] = False,
-) -> JSONResponse:
-    config = body.config()
+) -> Response:
+    read = await read_config(request)
+    submission = submit(caller)
+    claim = submission.claim
+    config = read.with_uuid(claim.uuid) if claim else read.config
+    if define and not start:
+        return await submission.answer("new", config, status=201)
     if define:
-        job = service.submit("new", config, caller=caller.core)
-    else:
-        job = service.submit("create", config, paused=paused, caller=caller.core)
-    return await outcome(job, wait, _shown, status=201)
+        await service.new(config, caller=caller.core)
+        return await submission.answer("start", str(config.uuid), paused=paused, status=201)
+    return await submission.answer("create", config, paused=paused, status=201)
 
 
-@router.get("/{ref}/actions/", summary="What can be asked of a domain")
-async def list_actions(service: Service, _: Viewer, ref: Ref) -> JSONResponse:
-    view = await service.lookup(ref)
-    return JSONResponse(
-        {
-            "items": [
-                {
-                    "action": name,
-                    "summary": action.summary,
-                    "arguments": action.arguments.model_json_schema(),
-                    "href": f"/v1/domains/{view.uuid}/actions/{name}",
-                }
-                for name, action in ACTIONS.items()
-            ],
-            "next": None,
-        }
-    )
-
-
-@router.post(
-    "/{ref}/actions/{verb}",
+@router.delete(
+    "/{ref}",
     status_code=202,
-    summary="Do something with a domain",
-    dependencies=[Depends(json_body)],
+    summary="Delete a managed domain that is halted; with force, end it first",
+    responses={
+        204: {"description": "It was deleted within the wait"},
+        202: {"model": OperationShown},
+    },
 )
-async def act(
+async def delete_domain(
+    request: Request,
     service: Service,
-    caller: Operator,
-    wait: Wait,
+    submit: Submit,
+    caller: Admin,
     ref: Ref,
-    verb: str,
-    body: Annotated[dict[str, Any] | None, Body()] = None,
-) -> JSONResponse:
-    action = ACTIONS.get(verb)
-    if action is None:
-        raise NotFound(
-            f"There is no action '{verb}': possible are {', '.join(ACTIONS)}",
-            what="action",
-            value=verb,
-            possible=list(ACTIONS),
-        )
-    try:
-        arguments = action.arguments.model_validate(body or {})
-    except ValidationError as error:
-        raise RequestValidationError(
-            [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-        ) from error
-    view = await service.lookup(ref)  # 404 before an operation is begun
-    job = service.submit(
-        action.verb, view.uuid, caller=caller.core, **action.fixed, **arguments.model_dump()
-    )
-    return await outcome(job, wait, _shown)
+    if_match: IfMatch = None,
+    force: Annotated[bool, Query(description="destroy it first, if it runs")] = False,
+) -> Response:
+    view = await service.with_config(await service.lookup(ref))
+    if if_match is not None:
+        required_match(request, lambda: config_etag(view.config))
+    submission = submit(caller)
+    if force and view.domid is not None:
+        if not view.managed:
+            return await submission.answer("destroy", view.uuid, status=204)
+        await service.destroy(view.uuid, caller=caller.core)
+    if not view.managed and view.domid is None:
+        raise DomainNotFound(ref)
+    return await submission.answer("delete", view.uuid, status=204)
 
 
-def _shown(result: Any) -> Any:
-    return domain_document(result) if isinstance(result, DomainView) else {"result": None}

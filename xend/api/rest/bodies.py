@@ -1,0 +1,196 @@
+"""Configurations as they are sent: JSON, or a file of xm, xl or xend, by Content-Type.
+
+Guessing would turn a typo into another machine, so a type that is not known is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from uuid import UUID, uuid4
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+
+from xend.api.rest.refusals import MalformedBody, UnsupportedMediaType
+from xend.config import sxp
+from xend.errors import ConfigError
+from xend.model.domain import DomainConfig
+
+M = TypeVar("M", bound=BaseModel)
+
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+XM: Final = "text/x-python"
+SXP: Final = "application/sxp"
+XL: Final = "application/x-xl-config"
+
+DIALECTS: Final[Mapping[str, str]] = {
+    JSON: "json",
+    XM: "xm",
+    "application/x-python": "xm",
+    "text/x-xm-config": "xm",
+    SXP: "sxp",
+    "text/x-sxp": "sxp",
+    XL: "xl",
+    "text/x-xl-config": "xl",
+}
+MEDIA_TYPES: Final[Mapping[str, str]] = {"json": JSON, "xm": XM, "sxp": SXP, "xl": XL}
+
+
+class NewDomain(DomainConfig):
+    """A configuration whose uuid may be left to us."""
+
+    uuid: UUID = Field(default_factory=uuid4)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A configuration that was sent."""
+
+    config: DomainConfig
+    has_uuid: bool
+    """Else it was made up."""
+    warnings: tuple[str, ...] = ()
+
+    def with_uuid(self, uuid: str) -> DomainConfig:
+        """The uuid that it says, else this one."""
+        if self.has_uuid:
+            return self.config
+        return self.config.model_copy(update={"uuid": UUID(uuid)})
+
+
+def media_type(request: Request) -> str:
+    given = request.headers.get("content-type", "")
+    return given.partition(";")[0].strip().lower() or JSON
+
+
+def dialect_of(request: Request) -> str:
+    found = DIALECTS.get(media_type(request))
+    if found is None:
+        raise UnsupportedMediaType(
+            given=request.headers.get("content-type", ""),
+            expected=", ".join(MEDIA_TYPES.values()),
+        )
+    return found
+
+
+async def read_config(request: Request) -> Read:
+    """ConfigError, MalformedBody, UnsupportedMediaType or RequestValidationError say what is
+    wrong with it."""
+    dialect = dialect_of(request)
+    body = await request.body()
+    if dialect == "json":
+        return from_json(parse_json(body))
+    return await from_text(dialect, body)
+
+
+async def from_text(dialect: str, body: bytes) -> Read:
+    """Files may be programs, and long: they are read in a thread."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedBody(reason=f"it is not UTF-8: {error}") from error
+    return await asyncio.to_thread(_READERS[dialect], text)
+
+
+def parse_json(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise MalformedBody(reason=f"it is not UTF-8: {error}") from error
+    except json.JSONDecodeError as error:
+        raise MalformedBody(
+            reason=f"{error.msg} (line {error.lineno}, column {error.colno})",
+            line=error.lineno,
+            column=error.colno,
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise MalformedBody(reason=str(error)) from error
+
+
+def _no_constant(name: str) -> None:
+    raise MalformedBody(reason=f"{name} is not JSON")
+
+
+def from_json(document: Any) -> Read:
+    config = checked(NewDomain, document)
+    named = isinstance(document, dict) and "uuid" in document
+    return Read(DomainConfig.model_validate(dict(config)), named)
+
+
+def checked(model: type[M], document: Any) -> M:
+    """RequestValidationError names each field that is wrong."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        errors = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        raise InvalidBody(errors, model) from error
+
+
+class InvalidBody(RequestValidationError):
+    """As FastAPI's, with the model that the body should have been."""
+
+    def __init__(self, errors: list[Any], model: type[BaseModel]) -> None:
+        super().__init__(errors)
+        self.model = model
+
+
+# -- Dialects of old files ---------------------------------------------------------------------
+
+
+def _from_sxp(text: str) -> Read:
+    """`(vm …)` as xm sends it, or `(domain …)` as config.sxp and `xm list -l` have it."""
+    from xend.config.domainsxp import decode_managed
+    from xend.config.vmsxp import decode_vm
+
+    tree = sxp.parse_one(text)
+    named = sxp.child_value(tree, "uuid") is not None
+    fresh = sxp.name_of(tree) != "domain"
+    return Read(decode_vm(tree) if fresh else decode_managed(text), named)
+
+
+def _from_xm(text: str) -> Read:
+    """A domain file of xm.  It is run, by the evaluator that is also xm's; of this host it can
+    read nothing but itself."""
+    from xend.config.vmsxp import decode_vm
+    from xend.config.xmcreate import Context, load_config
+    from xend.config.xmlimits import ExitRequested
+    from xend.config.xmoptions import COMMAND_LINE
+    from xend.config.xmsource import sealed
+    from xend.config.xmvm import make_vm
+
+    said = io.StringIO()
+    with tempfile.TemporaryDirectory(prefix="xend-rest-") as folder:
+        path = str(Path(folder, "config"))
+        Path(path).write_text(text, encoding="utf-8")
+        settings = COMMAND_LINE.parse([path])
+        context = Context(env={}, cwd=folder, stdout=said, stderr=said)
+        try:
+            with sealed(path):
+                load_config(path, settings, COMMAND_LINE, context, ["xm", "create", path])
+        except ExitRequested as leave:
+            raise ConfigError(f"The file ends by itself: exit {leave.code} {leave.text}") from leave
+        except ConfigError as error:
+            raise _without(path, error) from error
+    tree = sxp.wire(make_vm(settings.values, {}, "/", context.warn))
+    warnings = tuple(line for line in said.getvalue().splitlines() if line)
+    return Read(decode_vm(tree), bool(settings.values.get("uuid")), warnings)
+
+
+def _without(path: str, error: ConfigError) -> ConfigError:
+    """The client does not know our temporary file."""
+    fields = {name: value for name, value in error.fields.items() if name != "file"}
+    return ConfigError(str(error).replace(path, "the body"), **fields)
+
+
+_READERS: Final[dict[str, Callable[[str], Read]]] = {"sxp": _from_sxp, "xm": _from_xm}
+
+

@@ -1,0 +1,20 @@
+"""Which media types a route takes."""
+
+from __future__ import annotations
+
+from fastapi import Depends, Request
+
+from xend.api.rest.bodies import JSON, MERGE_PATCH
+from xend.api.rest.refusals import UnsupportedMediaType
+
+
+async def json_only(request: Request) -> None:
+    """Other dialects have other types; guessing would turn a typo into another machine."""
+    given = request.headers.get("content-type", "")
+    name = given.partition(";")[0].strip().lower()
+    expected = (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,)
+    if name and name not in expected:
+        raise UnsupportedMediaType(given=given, expected=", ".join(expected))
+
+
+JsonBody = Depends(json_only)
