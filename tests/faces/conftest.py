@@ -70,7 +70,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
         service, hypervisor = await simulated(tmp_path, stack)
         records = SqliteRecords(tmp_path / "xend.db", synchronous="OFF")
         stack.push_async_callback(records.close)
-        faces = Faces(Listeners(), service, LinuxFacts(log), records)
+        faces = Faces(Listeners(), service, LinuxFacts(log), records, paths=(tmp_path,))
         stack.push_async_callback(faces.close)
         specs = [
             FaceSpec("xmlrpc", UnixAddress(run / "xmlrpc.sock")),

@@ -82,17 +82,26 @@ class _HttpFace:
 
 class Faces:
     def __init__(
-        self, listeners: Listeners, service: DomainService, facts: HostFacts, records: Records
+        self,
+        listeners: Listeners,
+        service: DomainService,
+        facts: HostFacts,
+        records: Records,
+        *,
+        paths: tuple[Path, ...] = (),
     ) -> None:
+        """`paths`: directories below which REST's clients may name files."""
         self._listeners = listeners
         self._service = service
         self._facts = facts
         self._records = records
+        self._paths = paths
         self._answers = DomainAnswers()
         self._running: dict[FaceSpec, _Running] = {}
+        self._rest = LazyApp(self._load_rest)
         self._apps: Mapping[str, App] = {
             "xmlrpc": XmlRpcApp(service, facts, self._answers),
-            "rest": LazyApp(self._load_rest),
+            "rest": self._rest,
         }
 
     async def apply(self, specs: Iterable[FaceSpec]) -> list[XendError]:
@@ -115,6 +124,7 @@ class Faces:
 
     async def close(self) -> None:
         """Requests under way get a few seconds."""
+        self._rest.stop()
         await self._stop([*self._running])
         self._listeners.close()
 
@@ -141,4 +151,4 @@ class Faces:
         from xend.api.rest.app import build
 
         access = PeerAccess(frozenset({0, os.geteuid()}))
-        return build(self._service, self._facts, self._records, access)
+        return build(self._service, self._facts, self._records, access, self._paths)

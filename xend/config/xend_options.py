@@ -207,4 +207,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(_NEW, "xend-rest-unix-server", B, True, "REST on the socket `xend-rest-unix-path`"),
     Option(_NEW, "xend-rest-unix-path", S, "/var/run/xend/rest.sock", "that socket"),
+    Option(
+        _NEW,
+        "xend-rest-paths",
+        S,
+        "/var/lib/xen/save:/var/lib/xend/save:/var/xen/dump",
+        "where files that REST's clients name may lie, separated by `:`",
+    ),
 )

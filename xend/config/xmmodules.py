@@ -338,6 +338,7 @@ def _glob_module(world: World) -> Module:
         from itertools import islice
 
         pattern = native(given[0])
+        _on_this_host(world, pattern)
         absolute = pattern.startswith("/")
         names = glob.iglob(pattern, root_dir=None if absolute else world.cwd)
         return sorted(foreign(name) for name in islice(names, MAX_GLOB))

@@ -167,6 +167,10 @@ class Building:
         )
         return await self._view(await self.applier.apply(plan, job), config)
 
+    async def check(self, config: DomainConfig) -> None:
+        """Raises what is wrong with it, as far as that can be seen without building it."""
+        await self._checked(config)
+
     async def _checked(self, config: DomainConfig) -> DomainConfig:
         """Complete, and without a mistake that can be seen from here."""
         snapshot, files = self._context.snapshot, self._context.files

@@ -94,7 +94,7 @@ class DomainService:
             hypervisor, store, repository, journal, clock, files, settings, snapshot, memory
         )
         self._snapshot = snapshot
-        building = Building(context)
+        building = self._building = Building(context)
         saving = Saving(context, building.applier)
         self._policies = Policies(context, self.jobs, self.events, building, saving)
         self._reconciliation = Reconciliation(context, building, self._policies, self.jobs)
@@ -191,6 +191,10 @@ class DomainService:
         if view.domid is not None:
             return await self._context.hypervisor.scheduler(view.domid)
         return (view.config.cpu_weight, view.config.cpu_cap) if view.config else (256, 0)
+
+    async def check(self, config: DomainConfig) -> None:
+        """Raises what a create of it would find wrong before it changes anything."""
+        await self._building.check(config)
 
     async def host(self) -> HostInfo:
         return await self._context.hypervisor.host()

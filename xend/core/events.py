@@ -160,6 +160,16 @@ class Subscription:
                 await self._wakeup.wait()
             else:
                 await self._catch_up()
+        return self._taken()
+
+    def waiting(self, most: int) -> list[Event]:
+        """Takes those that can be had at once, at most so many."""
+        found: list[Event] = []
+        while self._queue and len(found) < most:
+            found.append(self._taken())
+        return found
+
+    def _taken(self) -> Event:
         event = self._queue.popleft()
         if self._room > self._backlog:
             self._room -= 1

@@ -100,7 +100,9 @@ class _Daemon:
         service = await compose(self._options, settings, stack)
         records = SqliteRecords(settings.database)
         stack.push_async_callback(records.close)
-        faces = Faces(listeners, service, LinuxFacts(settings.log_file), records)
+        faces = Faces(
+            listeners, service, LinuxFacts(settings.log_file), records, paths=settings.rest_paths
+        )
         stack.push_async_callback(faces.close)
         self._must_serve(await faces.apply(settings.faces))
         self._start_warm(stack)

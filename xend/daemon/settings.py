@@ -35,6 +35,8 @@ class Settings:
     history: Path
     faces: tuple[FaceSpec, ...]
     service: ServiceSettings
+    rest_paths: tuple[Path, ...] = ()
+    """Below which clients of REST may name files."""
     warnings: tuple[str, ...] = ()
     """For the log, which is opened only when these are known."""
 
@@ -50,6 +52,7 @@ def load(options: Options) -> Settings:
         history=options.state_dir / "history.db",
         faces=_faces(options, values),
         service=_service(values),
+        rest_paths=_rest_paths(options, values),
         warnings=values.warnings,
     )
 
@@ -98,6 +101,11 @@ def _faces(options: Options, values: XendConfig) -> tuple[FaceSpec, ...]:
         tls = Tls(_SECRETS_DIR / key, _SECRETS_DIR / certificate) if key and certificate else None
         specs.append(FaceSpec("xmlrpc", TcpAddress(host, port), tls))
     return tuple(specs)
+
+
+def _rest_paths(options: Options, values: XendConfig) -> tuple[Path, ...]:
+    own = (options.state_dir / "save",) if options.private else ()
+    return (*map(Path, filter(None, values.text("xend-rest-paths").split(":"))), *own)
 
 
 def _socket(options: Options, values: XendConfig, name: str) -> Path:

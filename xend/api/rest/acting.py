@@ -15,7 +15,7 @@ from xend.api.rest.jobs import Service, Submit
 from xend.api.rest.media import JsonBody
 from xend.api.rest.parameters import Paths, Ref
 from xend.api.rest.refusals import NotFound
-from xend.api.rest.schemas import ActionList, Done, DomainShown, OperationShown
+from xend.api.rest.schemas import ActionList, DomainShown, Done, OperationShown
 from xend.core.domains import DomainService
 from xend.core.views import DomainView
 from xend.errors import DomainStateError
@@ -63,7 +63,9 @@ def _route(name: str, action: Action) -> Callable[..., Awaitable[Response]]:
     async def act(
         service: Service, submit: Submit, paths: Paths, ref: Ref, caller: Any, body: Any = None
     ) -> Response:
-        arguments = body.given() if body is not None else action.arguments.model_validate({}).given()
+        arguments = (
+            body.given() if body is not None else action.arguments.model_validate({}).given()
+        )
         for value in arguments.values():
             if isinstance(value, FilePath):
                 await paths.check(value)

@@ -132,7 +132,5 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "rename": Action("rename", "Give it another name", Rename, states=frozenset(PowerState)),
     "trigger": Action("trigger", "Send an NMI, a power button press …", Trigger, states=_LIVING),
     "sysrq": Action("sysrq", "Send a magic SysRq key", SysRq, states=_LIVING),
-    "adopt": Action(
-        "adopt", "Apply its policies from now on, whoever made it", role=Role.ADMIN
-    ),
+    "adopt": Action("adopt", "Apply its policies from now on, whoever made it", role=Role.ADMIN),
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, get_type_hints
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,10 +13,27 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from xend import __version__
-from xend.api.asgi import BodyLimit, BodyTooLarge, Receive, Scope, Send
+from xend.api.asgi import App, BodyLimit, BodyTooLarge, Receive, Scope, Send
 from xend.api.facts import HostFacts
-from xend.api.rest import domains, host, operations, problems
+from xend.api.rest import (
+    acting,
+    configs,
+    converting,
+    devices,
+    domains,
+    events,
+    host,
+    observing,
+    operations,
+    problems,
+    restoring,
+    tuning,
+)
 from xend.api.rest.access import Access
+from xend.api.rest.bodies import InvalidBody
+from xend.api.rest.idempotency import Idempotency
+from xend.api.rest.parameters import AllowedPaths
+from xend.api.rest.refusals import MalformedBody
 from xend.core.domains import DomainService
 from xend.core.ports import Records
 from xend.errors import XendError
@@ -24,11 +43,30 @@ log = logging.getLogger("xend.rest")
 MAX_BODY: Final = 1024 * 1024
 
 
-ROUTERS: Final = (domains.router, operations.router, host.router)
+ROUTERS: Final = (
+    domains.router,
+    acting.router,
+    configs.router,
+    devices.router,
+    tuning.router,
+    observing.router,
+    restoring.router,
+    converting.router,
+    operations.router,
+    events.router,
+    host.router,
+)
 """One per resource."""
 
 
-def build(service: DomainService, facts: HostFacts, records: Records, access: Access) -> RestApp:
+def build(
+    service: DomainService,
+    facts: HostFacts,
+    records: Records,
+    access: Access,
+    paths: tuple[Path, ...] = (),
+) -> RestApp:
+    """`paths`: directories of the host below which clients may name files."""
     app = FastAPI(
         title="xend",
         version=__version__,
@@ -46,18 +84,26 @@ def build(service: DomainService, facts: HostFacts, records: Records, access: Ac
     app.state.service = service
     app.state.facts = facts
     app.state.records = records
+    app.state.paths = AllowedPaths(paths)
+    app.state.domain_lists = domains.ListCache()
+    app.state.stopping = asyncio.Event()
     for router in ROUTERS:
         app.include_router(router)
-    return RestApp(app, access)
+    once = Idempotency(app, records, service, MAX_BODY)
+    return RestApp(app, once, access)
 
 
 class RestApp:
     """The outermost layer: who may come in, how large a body may be, and the last resort."""
 
-    def __init__(self, app: FastAPI, access: Access) -> None:
+    def __init__(self, app: FastAPI, once: App, access: Access) -> None:
         self.fastapi = app
-        self._app = BodyLimit(app, MAX_BODY, _too_large)
+        self._app = BodyLimit(once, MAX_BODY, _too_large)
         self._access = access
+
+    def stop(self) -> None:
+        """Streams end; their clients come again."""
+        self.fastapi.state.stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not await self._admitted(scope, receive, send):
@@ -96,11 +142,18 @@ async def _xend_error(_request: Request, error: Exception) -> Response:
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = error.errors()
+    model = error.model if isinstance(error, InvalidBody) else _body_model(_request)
     for each in errors:
         if each["type"] == "json_invalid":
             reason = each.get("ctx", {}).get("error", each["msg"])
-            return problems.respond(problems.MalformedBody(reason=reason))
-    return problems.invalid(errors)
+            return problems.respond(MalformedBody(reason=reason))
+    return problems.invalid(errors, model)
+
+
+def _body_model(request: Request) -> Any:
+    """By convention the parameter `body` of a route has the body's model."""
+    endpoint = request.scope.get("endpoint")
+    return get_type_hints(endpoint).get("body") if endpoint is not None else None
 
 
 async def _http_error(_request: Request, error: Exception) -> JSONResponse:

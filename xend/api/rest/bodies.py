@@ -192,5 +192,3 @@ def _without(path: str, error: ConfigError) -> ConfigError:
 
 
 _READERS: Final[dict[str, Callable[[str], Read]]] = {"sxp": _from_sxp, "xm": _from_xm}
-
-

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from xend.api.rest.access import Admin, Viewer
 from xend.api.rest.bodies import MERGE_PATCH, from_json, parse_json, read_config
 from xend.api.rest.documents import config_document, unhidden
-from xend.api.rest.jobs import Service, Submit, Submission
+from xend.api.rest.jobs import Service, Submission, Submit
 from xend.api.rest.lists import dumps, tagged
 from xend.api.rest.media import JsonBody
 from xend.api.rest.parameters import IfMatch, Ref, required_match
@@ -225,5 +225,3 @@ def merged(document: Any, patch: Any) -> Any:
         else:
             found[name] = merged(found.get(name), value)
     return found
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -102,13 +102,27 @@ def operation_document(job: Job) -> dict[str, Any]:
     }
 
 
+TOPICS: Final[Mapping[str, str]] = {
+    "domain": "domain",
+    "device": "device",
+    "operation": "job",
+    "host": "host",
+}
+"""What REST calls them, and the core."""
+_SHOWN_TOPICS: Final = {word: shown for shown, word in TOPICS.items()}
+_SHOWN_IDS: Final = {"job": "operation", "operation": "verb"}
+
+
 def event_document(event: Event) -> dict[str, Any]:
+    ids = dict(event.ids)
+    if event.topic == "job":
+        ids = {_SHOWN_IDS.get(name, name): value for name, value in ids.items()}
     return {
         "id": event.seq,
         "time": moment(event.time),
-        "topic": event.topic,
+        "topic": _SHOWN_TOPICS.get(event.topic, event.topic),
         "kind": event.kind,
-        "ids": dict(event.ids),
+        "ids": ids,
     }
 
 
@@ -185,4 +199,3 @@ DOMAIN_FIELDS: Final = (
     *("links", "links.self", "links.actions"),
 )
 """What `fields`, `filter` and `sort` of a list of domains may name."""
-

@@ -6,7 +6,7 @@ import time
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from xend.api.rest.access import Admin, Viewer
 from xend.api.rest.bodies import MEDIA_TYPES, read_config
@@ -22,7 +22,6 @@ from xend.api.rest.lists import Paged, answer, document_answer, etag_of, tagged,
 from xend.api.rest.parameters import IfMatch, Ref, required_match
 from xend.api.rest.schemas import DomainList, DomainShown, DomainWithConfig, OperationShown
 from xend.core.domains import DomainService
-from xend.core.views import DomainView
 from xend.errors import DomainNotFound
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"])
@@ -182,5 +181,3 @@ async def delete_domain(
     if not view.managed and view.domid is None:
         raise DomainNotFound(ref)
     return await submission.answer("delete", view.uuid, status=204)
-
-

@@ -34,7 +34,6 @@ from xend.core.jobs import Job, JobStatus
 from xend.core.ports import Records
 from xend.errors import DomainNotFound, InvalidArgument, XendError
 
-
 HEADER: Final = b"idempotency-key"
 KIND: Final = "idempotency"
 KEPT_SECONDS: Final = 24 * 3600.0
@@ -73,7 +72,9 @@ class _Answer:
     def record(self) -> dict[str, Any]:
         return {
             "status": self.status,
-            "headers": [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers],
+            "headers": [
+                (name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers
+            ],
             "body": base64.b64encode(self.body).decode(),
         }
 
@@ -81,9 +82,7 @@ class _Answer:
 class Idempotency:
     """Around the application; `state.claim` is what `Submission` reads."""
 
-    def __init__(
-        self, app: App, records: Records, service: DomainService, max_body: int
-    ) -> None:
+    def __init__(self, app: App, records: Records, service: DomainService, max_body: int) -> None:
         self._app = app
         self._records = records
         self._service = service

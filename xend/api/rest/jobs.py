@@ -35,7 +35,9 @@ async def service_of(connection: HTTPConnection) -> DomainService:
 async def preferred_wait(
     prefer: Annotated[
         list[str] | None,
-        Header(description="`wait=N`: seconds to wait for the result; `respond-async`: 202 at once"),
+        Header(
+            description="`wait=N`: seconds to wait for the result; `respond-async`: 202 at once"
+        ),
     ] = None,
     wait: Annotated[
         int | None, Query(ge=0, le=MAX_WAIT, description="the same as `Prefer: wait=N`")
@@ -76,6 +78,7 @@ class Submission:
         self,
         verb: str,
         target: str | DomainConfig | None,
+        /,
         *,
         status: int = 200,
         check: Check | None = None,
@@ -100,9 +103,7 @@ class Submission:
         await self._service.jobs.recorded(job)
         return await self.outcome(job, status=status, show=show or shown)
 
-    async def outcome(
-        self, job: Job, *, status: int = 200, show: Callable[[Any], Any]
-    ) -> Response:
+    async def outcome(self, job: Job, *, status: int = 200, show: Callable[[Any], Any]) -> Response:
         headers = {"Location": f"/v1/operations/{job.id}"}
         if self._wait is not None:
             headers["Preference-Applied"] = f"wait={self._wait}"

@@ -20,6 +20,12 @@ class LazyApp:
         self._app: App | None = None
         self._loading = asyncio.Lock()
 
+    def stop(self) -> None:
+        """Streams end, if it has been loaded and has any."""
+        stop = getattr(self._app, "stop", None)
+        if stop is not None:
+            stop()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._app is None:
             async with self._loading:

@@ -27,6 +27,7 @@ IfMatch = Annotated[
     str | None, Header(description="the ETag that the GET had, or * for whatever there is")
 ]
 
+
 class AllowedPaths:
     """Below which directories of the host a client may name a file."""
 

@@ -6,8 +6,8 @@
     operator = "=" | "!=" | "<" | "<=" | ">" | ">=" | "~"
     value  = a JSON number, true, false, null, or text ("…" when a comma is in it)
 
-`~` is a pattern with * and ?, as in a shell; `=` of a text is exact.  `sort` is a list of paths, with
-`-` in front for the greatest first; `fields` a list of paths to answer.
+`~` is a pattern with * and ?, as in a shell; `=` of a text is exact.  `sort` is a list of paths,
+with `-` in front for the greatest first; `fields` a list of paths to answer.
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ def parse_filter(text: str, known: Sequence[str]) -> Test:
         tests.append(_test(path, operator, _value(value)))
         at = match.end()
         if len(tests) > MAX_TERMS:
-            raise InvalidQuery(
-                f"filter: at most {MAX_TERMS} terms", argument="filter", value=text
-            )
+            raise InvalidQuery(f"filter: at most {MAX_TERMS} terms", argument="filter", value=text)
     return lambda document: all(test(document) for test in tests)
 
 

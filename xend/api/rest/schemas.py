@@ -88,7 +88,9 @@ class DomainShown(Part):
 
 
 class DomainWithConfig(DomainShown):
-    config: dict[str, JsonValue] | None = Field(description="as it can be posted, but for passwords")
+    config: dict[str, JsonValue] | None = Field(
+        description="as it can be posted, but for passwords"
+    )
 
 
 class DomainList(Shown):
