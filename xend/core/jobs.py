@@ -260,9 +260,9 @@ class JobRunner:
         self._written(job)
 
     async def recorded(self, job: Job) -> None:
-        """Returns when it is on disk that there is this job.  Called right after `submit`, that is
-        before anything the job does."""
-        await self._journal.put_jobs([job.record()])
+        """Returns when it is written that there is this job."""
+        if self._log is not None:
+            await self._log.put_jobs([job.record()])
 
     def get(self, id: str) -> Job:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
@@ -91,16 +92,24 @@ class Submission:
         `check` is awaited when its turn has come, before anything is changed.
         """
         claim = self.claim
+        writing: asyncio.Future[None]
+
+        async def begin() -> None:
+            # Before anything that it does: after a kill its address must tell the truth.
+            await asyncio.shield(writing)
+            if check is not None:
+                await check()
+
         job = self._service.submit(
             verb,
             target,
             caller=self._caller.core,
             job_id=claim.job_id if claim else None,
-            check=check,
+            check=begin,
             **arguments,
         )
-        # Before anything else of the job is: after a kill its address must tell the truth.
-        await self._service.jobs.recorded(job)
+        writing = asyncio.ensure_future(self._service.jobs.recorded(job))
+        await asyncio.shield(writing)
         return await self.outcome(job, status=status, show=show or shown)
 
     async def outcome(self, job: Job, *, status: int = 200, show: Callable[[Any], Any]) -> Response:
