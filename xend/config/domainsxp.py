@@ -6,15 +6,14 @@ The order of the children is the original's: clients that read line by line rely
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 
 from xend.config import sxp
+from xend.config.beyond import encode_beyond
 from xend.config.deviceanswer import encode_device, encode_pcis
 from xend.config.devicesxp import Maker
 from xend.config.kept import showable
-from xend.config.modelbuild import build_config
 from xend.config.pydict import ordered
 from xend.config.sxpkeys import (
     DEVICE_MODEL,
@@ -24,13 +23,11 @@ from xend.config.sxpkeys import (
     LONG_ORDER,
     PLATFORM_ORDER,
 )
-from xend.config.sxpvalues import invalid
 from xend.config.vmsxp import Decoder
 from xend.model.devices import Device, Disk, OtherDevice
 from xend.model.domain import DomainConfig, DomainType
 
 _MIB: Final = 1 << 20
-_BEYOND: Final = "xend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +64,8 @@ def encode_domain(
     tree += [["cpu_weight", config.cpu_weight], ["cpu_cap", config.cpu_cap]]
     tree += _common(config, observed, vcpu_avail=vcpu_avail)
     if devices:
-        tree += _devices(config, running=observed.domid is not None)
-    return tree + _tail(config)
+        tree += devices_tree(config, running=observed.domid is not None)
+    return tree + tail_tree(config)
 
 
 def encode_managed(config: DomainConfig) -> str:
@@ -77,54 +74,19 @@ def encode_managed(config: DomainConfig) -> str:
     long = _long(config)
     tree += [[name, long[name]] for name in LONG_ORDER if name in long]
     tree += _common(config, Observed(), vcpu_avail=True)
-    tree += _devices(config, running=False)
-    tree += _tail(config)
-    return sxp.pretty(tree + _beyond(config, tree), sxp.CONFIG_WIDTH)
+    tree += devices_tree(config, running=False)
+    tree += tail_tree(config)
+    again = Decoder(sxp.parse_one(sxp.show(tree)), Maker(), fresh=False).config()
+    return sxp.pretty(tree + encode_beyond(config, again), sxp.CONFIG_WIDTH)
 
 
 def decode_managed(text: str, maker: Maker | None = None) -> DomainConfig:
     """config.sxp of this xend or of the original.  Raises ConfigError."""
-    tree = sxp.parse_one(text)
-    config = Decoder(tree, maker or Maker(), fresh=False).config()
-    beyond = {
-        str(child[0]): str(child[1])
-        for child in sxp.children(sxp.child(tree, _BEYOND) or [])
-        if isinstance(child, list) and len(child) == 2
-    }
-    return _with_beyond(config, beyond) if beyond else config
-
-
-def _beyond(config: DomainConfig, tree: list[sxp.Value]) -> list[sxp.Value]:
-    """The fields that the original's dialect cannot hold, each as JSON: `(xend (disks '[…]'))`.
-
-    Found by reading the rest again, so that nothing can be forgotten.  An old xend ignores them.
-    """
-    text = sxp.parse_one(sxp.show(tree))
-    again = Decoder(text, Maker(), fresh=False).config()
-    lost = [
-        name for name in DomainConfig.model_fields if getattr(again, name) != getattr(config, name)
-    ]
-    if not lost:
-        return []
-    values = config.model_dump(mode="json", include=set(lost))
-    values |= config.model_dump(mode="json", include=set(lost), exclude_unset=True)
-    beyond: list[sxp.Value] = [[name, json.dumps(values[name])] for name in lost]
-    return [[_BEYOND, *beyond]]
-
-
-def _with_beyond(config: DomainConfig, beyond: dict[str, str]) -> DomainConfig:
-    known = {name: text for name, text in beyond.items() if name in DomainConfig.model_fields}
-    try:
-        values = {name: json.loads(text) for name, text in known.items()}
-    except ValueError as error:
-        invalid(f"{_BEYOND}: {error}", field=_BEYOND, expected="JSON, as xend wrote it")
-    needed = {"name": config.name, "uuid": config.uuid, "memory": config.memory}
-    found = build_config(needed | {"maxmem": config.maxmem} | values)
-    return config.model_copy(update={name: getattr(found, name) for name in values})
+    return Decoder(sxp.parse_one(text), maker or Maker(), fresh=False).config()
 
 
 def _common(config: DomainConfig, seen: Observed, *, vcpu_avail: bool) -> list[sxp.Value]:
-    cpus: list[sxp.Value] = _cpus(config)
+    cpus: list[sxp.Value] = cpus_tree(config)
     tree: list[sxp.Value] = [
         ["pool_name", config.pool],
         ["bootloader", config.bootloader],
@@ -142,7 +104,7 @@ def _common(config: DomainConfig, seen: Observed, *, vcpu_avail: bool) -> list[s
         ["shadow_memory", config.shadow_memory // 1024],
     ]
     if vcpu_avail:
-        tree.append(["vcpu_avail", _mask(config)])
+        tree.append(["vcpu_avail", online_mask(config)])
     tree += [
         ["features", config.features],
         ["on_xend_start", config.on_xend_start.value],
@@ -155,7 +117,7 @@ def _common(config: DomainConfig, seen: Observed, *, vcpu_avail: bool) -> list[s
     label = _kept(config).get("security_label")
     if label:
         tree.append(["security_label", label])
-    tree.append(["image", _image(config)])
+    tree.append(["image", image_tree(config)])
     tree.append(["status", seen.power_state])
     if seen.domid is not None:
         tree.append(["state", seen.state])
@@ -165,7 +127,7 @@ def _common(config: DomainConfig, seen: Observed, *, vcpu_avail: bool) -> list[s
     return tree
 
 
-def _cpus(config: DomainConfig) -> list[sxp.Value]:
+def cpus_tree(config: DomainConfig) -> list[sxp.Value]:
     """The CPUs of each VCPU; an empty list for any."""
     affinity = config.affinity or ((),) * config.vcpus
     return [[*one] for one in affinity]
@@ -184,12 +146,14 @@ def _or(seen: int | None, configured: int) -> int:
     return configured if seen is None else seen
 
 
-def _mask(config: DomainConfig) -> int:
+def online_mask(config: DomainConfig) -> int:
+    """`vcpu_avail`: a bit for each VCPU that is there from the start."""
     online = config.vcpus if config.vcpus_online is None else config.vcpus_online
     return int(_kept(config).get("vcpu_avail", (1 << online) - 1))
 
 
-def _image(config: DomainConfig) -> list[sxp.Value]:
+def image_tree(config: DomainConfig) -> list[sxp.Value]:
+    """`(linux (kernel …) …)`: how it boots, and its machine."""
     kind = "hvm" if config.type is DomainType.HVM else "linux"
     if config.type is DomainType.PVH:
         kind = "pvh"
@@ -217,7 +181,8 @@ def _platform(config: DomainConfig) -> dict[str, Any]:
     return shown
 
 
-def _devices(config: DomainConfig, *, running: bool) -> list[sxp.Value]:
+def devices_tree(config: DomainConfig, *, running: bool) -> list[sxp.Value]:
+    """`(device …)`, by the classes' order."""
     every: list[Device] = [
         *config.disks,
         *config.vifs,
@@ -244,7 +209,7 @@ def _class_of(device: Device) -> str:
     return type(device).__name__.lower()
 
 
-def _tail(config: DomainConfig) -> list[sxp.Value]:
+def tail_tree(config: DomainConfig) -> list[sxp.Value]:
     """What the original put at the very end."""
     tree: list[sxp.Value] = []
     for name in ("cpuid", "cpuid_check"):
@@ -279,7 +244,7 @@ def _long(config: DomainConfig) -> dict[str, sxp.Value]:
         "PV_bootloader": config.bootloader,
         "pool_name": config.pool,
         "memory_static_max": _mib(config.max_memory) * _MIB,
-        "cpus": _cpus(config),
+        "cpus": cpus_tree(config),
         "actions_after_shutdown": config.on_poweroff.value,
         "memory_dynamic_max": _mib(config.memory) * _MIB,
         "PV_bootloader_args": config.bootloader_args,

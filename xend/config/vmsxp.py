@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from xend.config import sxp
+from xend.config.beyond import apply_beyond
 from xend.config.cpuidsxp import read_cpuid
 from xend.config.cpulists import parse_affinity
 from xend.config.devicelists import add_device, mark_bootable, sort_devices
@@ -103,7 +104,7 @@ class Decoder:
         if kind is DomainType.HVM and not fields["vfbs"]:
             fields["vfbs"] = self.emulated_screen(platform)
         self.keep()
-        return build_config(fields | {"other": self.other})
+        return apply_beyond(build_config(fields | {"other": self.other}), self.tree)
 
     def either(self, first: str, second: str, default: str = "") -> str:
         return child_text(self.tree, first) or child_text(self.tree, second, default)
