@@ -18,6 +18,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
+from xend.api import ownverbs
 from xend.api.facts import HostFacts
 from xend.api.peer import Peer, peer_of
 from xend.api.xmlrpc import faults
@@ -103,7 +104,8 @@ class _Connection(asyncio.Protocol):
         method = "?"
         try:
             number, method, arguments = _parsed(text)
-            answer = {"id": number, "result": await call(self._context, method, arguments)}
+            run = ownverbs.call if ownverbs.is_own(method) else call
+            answer = {"id": number, "result": await run(self._context, method, arguments)}
         except UnknownMethod:
             answer = {"id": number, "result": unknown(method)}
         except XendError as error:

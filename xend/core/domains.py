@@ -18,6 +18,7 @@ from xend.core.context import Context
 from xend.core.devices import read_devices
 from xend.core.events import EventBus, EventLog
 from xend.core.hotplug import Hotplug
+from xend.core.importing import Importing, ImportReport
 from xend.core.inspection import Inspector
 from xend.core.jobs import Job, JobRunner, JobStatus
 from xend.core.managed import Managed
@@ -104,6 +105,7 @@ class DomainService:
             | saving.bodies
             | Tuning(context).bodies
             | Managed(context, building).bodies
+            | Importing(context).bodies
             | Hotplug(context).bodies
         )
 
@@ -467,4 +469,13 @@ class DomainService:
 
     async def adopt(self, ref: str | int, *, caller: Caller = XEND_ITSELF) -> DomainView:
         """Takes a stranger's domain over: from now on its policies are ours to apply."""
-        return cast(DomainView, await self._do("adopt", ref, caller))
+        view = cast(DomainView, await self._do("adopt", ref, caller))
+        await self._policies.look_at_all()  # It may have ended already.
+        return view
+
+    async def import_domains(
+        self, folder: Path, *, dry_run: bool = False, caller: Caller = XEND_ITSELF
+    ) -> Sequence[ImportReport]:
+        """The managed domains of another host; see `xend.core.importing`."""
+        job = self.submit("import", None, folder=folder, dry_run=dry_run, caller=caller)
+        return cast(Sequence[ImportReport], await job.wait())

@@ -12,7 +12,8 @@ import itertools
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,10 @@ def _plain(result: Any) -> Any:
         return str(result)
     if isinstance(result, Mapping):
         return {str(key): _plain(value) for key, value in result.items()}
+    if is_dataclass(result) and not isinstance(result, type):
+        return _plain(asdict(result))
+    if isinstance(result, Sequence) and not isinstance(result, str):
+        return [_plain(each) for each in result]
     if isinstance(result, Enum):
         return result.name.lower()
     return result if isinstance(result, str | int | float | bool | None) else str(result)

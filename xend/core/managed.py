@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from uuid import UUID
 
 from xend.core.building import Building
@@ -13,6 +14,8 @@ from xend.core.views import DomainView
 from xend.errors import DomainNotFound, DomainStateError, OperationFailed
 from xend.model.domain import DomainConfig
 from xend.model.status import Origin, PowerState
+
+log = logging.getLogger("xend.managed")
 
 
 class Managed:
@@ -72,5 +75,8 @@ class Managed:
             since=clock.monotonic() - max(0.0, clock.time() - started),
         )
         await self._context.journal.put_owned(owned)
+        ended = await self._context.files.end_watchers(view.name)
+        if ended:
+            log.info("%s is adopted: ended xl's process %s", view.name, ended)
         self._context.snapshot.own(owned)
         return self._context.snapshot.find(domid)

@@ -52,7 +52,7 @@ class Policies:
 
     async def start(self) -> None:
         """Whoever of ours ended while xend was away gets its policy now, by jobs."""
-        await self._look_at_all()
+        await self.look_at_all()
         loops = {
             "xend-events": self._follow_hypervisor(),
             "xend-introduce": self._follow_store("@introduceDomain"),
@@ -100,7 +100,7 @@ class Policies:
                     self._bus.publish("shutdown", "domain", ids)
                     self._consider(identity, event.reason)
             case HypervisorEventKind.RESYNC:
-                await self._look_at_all()
+                await self.look_at_all()
             case HypervisorEventKind.CREATED | HypervisorEventKind.DEATH:
                 pass
         snapshot.invalidate()
@@ -132,7 +132,7 @@ class Policies:
             except XendError as error:
                 log.error("%s is gone, but still in the journal: %s", owned.config.name, error)
 
-    async def _look_at_all(self) -> None:
+    async def look_at_all(self) -> None:
         """Something may have been missed: whoever of ours has ended gets its policy now."""
         snapshot = self._context.snapshot
         await snapshot.refresh(force=True)

@@ -294,8 +294,28 @@ class BrokenEntry:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class FoundEntry:
+    """One directory of another host's managed domains."""
+
+    path: Path
+    config: DomainConfig | None = None
+    """None: it cannot be read, for `reason`."""
+    reason: str = ""
+    changes: tuple[str, ...] = ()
+    """What of its configuration reads otherwise than it was written."""
+    checkpoint: Path | None = None
+
+
 class Repository(Protocol):
     """Managed domains; writes are atomic and fsynced."""
+
+    async def examine(self, folder: Path) -> Sequence[FoundEntry]:
+        """What a copied directory of managed domains holds; nothing in it is touched.
+        OperationFailed when it cannot be read, or is this host's own."""
+
+    async def copy_checkpoint(self, uuid: UUID, source: Path) -> None:
+        """To where `checkpoint_path` says, durably; the source stays."""
 
     async def load(self) -> tuple[list[ManagedDomain], list[BrokenEntry]]: ...
 
@@ -412,6 +432,11 @@ class HostFiles(Protocol):
     async def rename(self, old: Path, new: Path) -> None:
         """Durably: the file and the directory are fsynced.  Quiet when it has been done already
         (`old` is not there but `new` is); else raises OperationFailed."""
+
+    async def end_watchers(self, name: str) -> list[int]:
+        """Ends the processes that `xl create` left behind to apply the policies of the domain of
+        that name (main_create of xl_vmcontrol.c: it daemonizes with /var/log/xen/xl-NAME.log as
+        its output); their pids."""
 
     async def is_plain(self, path: Path) -> bool:
         """A regular file, or nothing at all: so it can be replaced by a rename."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from xend.daemon import control
+from xend.daemon import asking, control
 from xend.daemon.options import (
     DEFAULT_CONFIG,
     DEFAULT_RUN,
@@ -27,6 +27,8 @@ _VERBS: Final[Mapping[str, Callable[[Options], int]]] = {
     "restart": control.restart,
     "reload": control.reload,
     "status": control.status,
+    "import": asking.import_domains,
+    "adopt": asking.adopt,
 }
 
 

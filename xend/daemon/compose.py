@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from xend.config.domainsxp import decode_managed, encode_managed
+from xend.config.importing import changes
 from xend.core.clock import SystemClock
 from xend.core.domains import DomainService
 from xend.daemon.options import Options
@@ -35,7 +36,7 @@ async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -
     stack.push_async_callback(store.close)
     await hypervisor.start()
     stack.push_async_callback(hypervisor.close)
-    repository = FileRepository(settings.domains_dir, encode_managed, decode_managed)
+    repository = FileRepository(settings.domains_dir, encode_managed, decode_managed, changes)
     stack.push_async_callback(repository.close)
     journal = SqliteJournal(settings.database, boot=boot_id())
     stack.push_async_callback(journal.close)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 VERBS: Final = ("start", "stop", "restart", "reload", "status", "trace_start")
+ASKING: Final = ("import", "adopt")
+"""Verbs that ask the running daemon for something, each about what follows."""
 DEFAULT_CONFIG: Final = Path("/etc/xen/xend-config.sxp")
 DEFAULT_RUN: Final = Path("/var/run/xend")
 DEFAULT_STATE: Final = Path("/var/lib/xend")
@@ -21,12 +23,18 @@ ALREADY_RUNNING: Final = "already running"
 HELP: Final = """\
 usage: {prog} {{start|stop|restart|reload|status}} [options]
        {prog} --foreground [options]
+       {prog} import [--dry-run] DIR
+       {prog} adopt DOMAIN...
 
   start    run in the background; returns when it serves (fine if it already runs)
   stop     end it; domains are not touched
   restart  stop, then start
   reload   read the configuration again
   status   exit code 0 if it runs, 3 if not
+  import   take over the managed domains of another host, from a copy of its
+           /var/lib/xend/domains; --dry-run only shows what it would do
+  adopt    take over running domains that others made (xl, libvirt): from then on
+           their on_poweroff, on_reboot and on_crash are applied by xend
 
   --foreground           stay attached to the terminal (or to systemd)
   --hypervisor xen|sim   sim: a simulated host, for development and tests
@@ -53,6 +61,10 @@ class Options:
     status_fd: int | None = None
     """Where a daemon in the background tells its starter how it went."""
     help: bool = False
+    dry_run: bool = False
+    """Of `import`."""
+    targets: tuple[str, ...] = ()
+    """What `import` and `adopt` are about."""
 
     @property
     def private(self) -> bool:
@@ -104,8 +116,12 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
             if not equals:
                 value = words.pop(0) if words else ""
             options = _with_value(options, name, value)
-        elif word in VERBS and not options.verb:
+        elif word in (*VERBS, *ASKING) and not options.verb:
             options = replace(options, verb=word)
+        elif word == "--dry-run" and options.verb == "import":
+            options = replace(options, dry_run=True)
+        elif options.verb in ASKING and not word.startswith("-"):
+            options = replace(options, targets=(*options.targets, word))
         else:
             raise UsageError(f"not an option: {word}")
     return options

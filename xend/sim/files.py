@@ -45,5 +45,8 @@ class SimFiles:
     async def rename(self, old: Path, new: Path) -> None:
         await self._real.rename(old, new)
 
+    async def end_watchers(self, name: str) -> list[int]:
+        return []
+
     async def is_plain(self, path: Path) -> bool:
         return await self._real.is_plain(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ from xend.errors import OperationFailed
 from xend.store.disk import DiskThreads
 
 _BRIDGES = Path("/sys/class/net")
+_PROCESSES = Path("/proc")
+_XL_LOGS = "/var/log/xen/xl-{}.log"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -22,9 +25,10 @@ def boot_id() -> str:
 class LocalFiles:
     """Several threads, so that one dead NFS server does not stop the checks of all domains."""
 
-    def __init__(self, network: Path = _BRIDGES) -> None:
+    def __init__(self, network: Path = _BRIDGES, processes: Path = _PROCESSES) -> None:
         self._threads = DiskThreads("xend-files", 4)
         self._network = network
+        self._processes = processes
 
     async def close(self) -> None:
         await self._threads.close()
@@ -53,6 +57,9 @@ class LocalFiles:
 
     async def rename(self, old: Path, new: Path) -> None:
         await self._threads.run(_rename, old, new)
+
+    async def end_watchers(self, name: str) -> list[int]:
+        return await self._threads.run(_end_watchers, name, self._processes)
 
     async def is_plain(self, path: Path) -> bool:
         return await self._threads.run(_is_plain, path)
@@ -126,3 +133,23 @@ def _is_plain(path: Path) -> bool:
     with suppress(FileNotFoundError):
         return stat.S_ISREG(path.stat().st_mode)
     return True
+
+
+def _end_watchers(name: str, processes: Path) -> list[int]:
+    log = _XL_LOGS.format(name)
+    ended: list[int] = []
+    for process in processes.glob("[1-9]*"):
+        with suppress(OSError):  # It has just ended.
+            if (process / "comm").read_text().strip() != "xl":
+                continue
+            if str((process / "fd" / "1").readlink()) != log:
+                continue
+            handle = os.pidfd_open(int(process.name))
+            try:
+                # Looked at once more: now it cannot be another process any more.
+                if str((process / "fd" / "1").readlink()) == log:
+                    signal.pidfd_send_signal(handle, signal.SIGTERM)
+                    ended.append(int(process.name))
+            finally:
+                os.close(handle)
+    return ended

@@ -8,14 +8,16 @@ directory is fsynced: a kill leaves the old text or the new one.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
-from xend.core.ports import BrokenEntry, ManagedDomain
+from xend.core.ports import BrokenEntry, FoundEntry, ManagedDomain
 from xend.errors import OperationFailed, XendError
 from xend.model.domain import DomainConfig
 from xend.store.disk import DiskThreads
@@ -27,10 +29,13 @@ CONFIG = "config.sxp"
 CHECKPOINT = "checkpoint.chk"
 _TEMPORARY = ".config.sxp.new"
 _DELETED = ".deleted-"
+_MOST_TEXT = 4 << 20
 
 Encode = Callable[[DomainConfig], str]
 Decode = Callable[[str], DomainConfig]
 """Raises a XendError or ValueError that says what is wrong."""
+Compare = Callable[[str, DomainConfig], tuple[str, ...]]
+"""What of the text the configuration says otherwise: for people."""
 
 
 class RepositoryError(OperationFailed):
@@ -41,8 +46,15 @@ class RepositoryError(OperationFailed):
 
 
 class FileRepository:
-    def __init__(self, root: Path, encode: Encode, decode: Decode) -> None:
+    def __init__(
+        self,
+        root: Path,
+        encode: Encode,
+        decode: Decode,
+        compare: Compare = lambda text, config: (),
+    ) -> None:
         self._root = root
+        self._compare = compare
         self._encode = encode
         self._decode = decode
         self._threads = DiskThreads("xend-domains")
@@ -59,6 +71,14 @@ class FileRepository:
 
     async def delete(self, uuid: UUID) -> None:
         await self._threads.run(self._delete, uuid)
+
+    async def examine(self, folder: Path) -> list[FoundEntry]:
+        return await self._threads.run(self._examine, folder)
+
+    async def copy_checkpoint(self, uuid: UUID, source: Path) -> None:
+        """Raises RepositoryError; then there is no checkpoint."""
+        # A thread of its own: other domains are saved meanwhile, whatever its size.
+        await asyncio.to_thread(self._copy_checkpoint, uuid, source)
 
     def checkpoint_path(self, uuid: UUID) -> Path:
         return self._root / str(uuid) / CHECKPOINT
@@ -81,22 +101,56 @@ class FileRepository:
         return managed, broken
 
     def _read(self, entry: Path) -> ManagedDomain:
-        if not entry.is_dir():
-            raise ValueError("not a directory of a managed domain")
-        try:
-            wanted = UUID(entry.name)
-        except ValueError:
-            raise ValueError("its name is not a uuid") from None
+        wanted, text = _text_of(entry)
         (entry / _TEMPORARY).unlink(missing_ok=True)
-        try:
-            text = (entry / CONFIG).read_text("utf-8", "surrogateescape")
-        except FileNotFoundError:
-            raise ValueError(f"there is no {CONFIG} in it") from None
+        config = self._decoded(text, wanted)
+        checkpoint = entry / CHECKPOINT
+        return ManagedDomain(config, checkpoint if checkpoint.exists() else None)
+
+    def _decoded(self, text: str, wanted: UUID) -> DomainConfig:
         config = self._decode(text)
         if config.uuid != wanted:
             raise ValueError(f"{CONFIG} is of another domain, with the uuid {config.uuid}")
-        checkpoint = entry / CHECKPOINT
-        return ManagedDomain(config, checkpoint if checkpoint.exists() else None)
+        return config
+
+    def _examine(self, folder: Path) -> list[FoundEntry]:
+        try:
+            if self._root.exists() and folder.samefile(self._root):
+                raise OperationFailed(f"{folder} is this host's own directory", stage="read")
+            entries = sorted(folder.iterdir())
+        except OSError as error:
+            raise OperationFailed(f"{folder}: {error.strerror}", stage="read") from error
+        return [self._found(entry) for entry in entries]
+
+    def _found(self, entry: Path) -> FoundEntry:
+        try:
+            wanted, text = _text_of(entry)
+            config = self._decoded(text, wanted)
+            checkpoint = entry / CHECKPOINT
+            has_memory = checkpoint.is_file()
+            changes = self._compare(text, config)
+        except (XendError, ValueError, OSError) as error:
+            return FoundEntry(entry, reason=str(error))
+        return FoundEntry(entry, config, "", changes, checkpoint if has_memory else None)
+
+    def _copy_checkpoint(self, uuid: UUID, source: Path) -> None:
+        directory = self._root / str(uuid)
+        temporary = directory / f"{CHECKPOINT}.partial"
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with source.open("rb") as old, _created(temporary) as new:
+                shutil.copyfileobj(old, new, 1 << 20)
+                new.flush()
+                os.fsync(new.fileno())
+            temporary.replace(directory / CHECKPOINT)
+            sync(directory)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise RepositoryError(
+                f"{source} cannot be copied to {directory}: {error.strerror}",
+                path=str(directory),
+                reason=str(error.strerror),
+            ) from error
 
     def _save(self, config: DomainConfig) -> None:
         directory = self._root / str(config.uuid)
@@ -136,9 +190,31 @@ class FileRepository:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def _text_of(entry: Path) -> tuple[UUID, str]:
+    """The uuid that its name says, and its config.sxp.  Whoever copied the directory may have
+    left anything in it, also what would be waited for without end."""
+    if not entry.is_dir():
+        raise ValueError("not a directory of a managed domain")
+    try:
+        wanted = UUID(entry.name)
+    except ValueError:
+        raise ValueError("its name is not a uuid") from None
+    path = entry / CONFIG
+    if not path.exists():
+        raise ValueError(f"there is no {CONFIG} in it")
+    if not path.is_file() or path.stat().st_size > _MOST_TEXT:
+        raise ValueError(f"{CONFIG} is no configuration")
+    return wanted, path.read_text("utf-8", "surrogateescape")
+
+
+def _created(path: Path) -> BinaryIO:
+    return os.fdopen(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
+    )
+
+
 def _write(path: Path, text: str) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
+    with _created(path) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
         file.flush()
         os.fsync(file.fileno())
