@@ -13,7 +13,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from xend.core.domains import DomainService
-from xend.core.ports import Clock
+from xend.core.pools import Unregistered
+from xend.core.ports import Clock, PoolRepository
 from xend.core.views import DomainView, ServiceSettings
 from xend.model.devices import Disk, Vif
 from xend.model.domain import DomainConfig
@@ -78,6 +79,7 @@ class SimHost:
         self.hypervisor = SimHypervisor(self.machine)
         self.store = SimXenStore(self.xenstored)
         self.boot = "boot-1"
+        self.pools: PoolRepository = Unregistered()
         self.journal: SqliteJournal
         self.history: SqliteHistory
         self.repository: FileRepository
@@ -111,6 +113,7 @@ class SimHost:
             self.settings,
             files=self.files,
             history=self.history,
+            pools=self.pools,
         )
         await self.service.start()
 

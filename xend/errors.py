@@ -6,6 +6,7 @@
     ├── DomainStateError          the domain is in the wrong state for the verb
     ├── ConflictError             a name, uuid, MAC or file is taken
     ├── ResourceError             not enough memory, no such pool …
+    ├── PoolError                 a CPU pool is in the wrong state, or wants what is not there
     ├── InvalidArgument           a call's argument is wrong (not a configuration's)
     ├── UnsupportedFeature        Xen dropped it, or this host lacks it: says what to use instead
     ├── PermissionDenied
@@ -92,6 +93,14 @@ class ResourceError(XendError):
     """Fields: `what`, `needed`, `available` (memory in KiB)."""
 
     key = "resource.insufficient"
+
+
+class PoolError(XendError):
+    """Fields: `pool` (its name) and `code`: one of the Xen-API's words POOL_BAD_STATE,
+    PARAMETER_ERROR, INSUFFICIENT_CPUS, UNKOWN_SCHED_POLICY, INVAILD_CPU and
+    LAST_CPU_NOT_REMOVEABLE, spelled as old clients know them."""
+
+    key = "pool"
 
 
 class InvalidArgument(XendError):

@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 from typing import Protocol
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 PciAddress = tuple[int, int, int, int]
 """domain, bus, slot, function"""
@@ -20,6 +21,9 @@ class HostFacts(Protocol):
     def uname(self) -> tuple[str, str, str, str, str]:
         """system, host, release, version, machine."""
 
+    async def uuid(self) -> UUID:
+        """Of this host, the same after each start; the original made one up and kept it."""
+
     async def log_text(self) -> str:
         """The daemon's log; empty when it does not write one."""
 
@@ -30,13 +34,33 @@ class HostFacts(Protocol):
 class LinuxFacts:
     """Reads /proc and /sys, in threads where that can wait."""
 
-    def __init__(self, log_file: Path | None, sysfs: Path = Path("/sys")) -> None:
+    def __init__(
+        self,
+        log_file: Path | None,
+        sysfs: Path = Path("/sys"),
+        machine_id: Path = Path("/etc/machine-id"),
+    ) -> None:
         self._log_file = log_file
+        self._machine_id = machine_id
+        self._uuid: UUID | None = None
         self._drivers = sysfs / "bus/pci/drivers"
 
     def uname(self) -> tuple[str, str, str, str, str]:
         name = os.uname()
         return name.sysname, name.nodename, name.release, name.version, name.machine
+
+    async def uuid(self) -> UUID:
+        """From machine-id(5), or the host's name where there is none."""
+        if self._uuid is None:
+            text = await asyncio.to_thread(self._read_machine_id)
+            self._uuid = uuid5(NAMESPACE_OID, f"xend host {text}")
+        return self._uuid
+
+    def _read_machine_id(self) -> str:
+        try:
+            return self._machine_id.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            return os.uname().nodename
 
     async def log_text(self) -> str:
         return await asyncio.to_thread(self._read_log)

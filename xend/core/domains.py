@@ -24,6 +24,7 @@ from xend.core.jobs import Job, JobRunner, JobStatus
 from xend.core.managed import Managed
 from xend.core.memory import MemoryBroker
 from xend.core.policies import Policies
+from xend.core.pools import CpuPools, Unregistered
 from xend.core.ports import (
     BrokenEntry,
     Clock,
@@ -32,6 +33,7 @@ from xend.core.ports import (
     Hypervisor,
     JobLog,
     Journal,
+    PoolRepository,
     Repository,
     XenStore,
 )
@@ -44,6 +46,7 @@ from xend.core.views import XEND_ITSELF, Caller, DomainView, ServiceSettings
 from xend.errors import DomainNotFound, InvalidArgument
 from xend.model.devices import Device
 from xend.model.domain import DomainConfig, HostAction
+from xend.model.pools import PoolConfig
 from xend.model.status import DeviceView, HostInfo, PowerState, VcpuInfo
 from xend.model.units import KiB
 
@@ -76,8 +79,10 @@ class DomainService:
         *,
         files: HostFiles,
         history: History | None = None,
+        pools: PoolRepository | None = None,
     ) -> None:
-        """Without a `history` events and jobs are only in memory."""
+        """Without a `history` events and jobs are only in memory; without `pools` CPU pools that
+        are not active are forgotten with this object."""
         clock = clock or SystemClock()
         settings = settings or ServiceSettings()
         self.events = EventBus(clock.time, history)
@@ -99,6 +104,7 @@ class DomainService:
         saving = Saving(context, building.applier)
         self._policies = Policies(context, self.jobs, self.events, building, saving)
         self._reconciliation = Reconciliation(context, building, self._policies, self.jobs)
+        self.cpu_pools = CpuPools(context, pools or Unregistered())
         self._bodies = (
             building.bodies
             | Verbs(context, building.applier).bodies
@@ -107,6 +113,7 @@ class DomainService:
             | Managed(context, building).bodies
             | Importing(context).bodies
             | Hotplug(context).bodies
+            | self.cpu_pools.bodies
         )
 
     # -- Life ------------------------------------------------------------------------------------
@@ -119,6 +126,7 @@ class DomainService:
         await self.jobs.start()
         await self._reconciliation.run()
         await self._policies.start()
+        await self.cpu_pools.start()
         # Domains of others may have come and gone meanwhile: a reader looks at everything again.
         self.events.publish("started", "host", {})
         for view in self._snapshot.views():
@@ -236,8 +244,9 @@ class DomainService:
         """Starts a job and returns at once.
 
         `target` is a ref (DomainNotFound at once), or the configuration for `create` and `new`,
-        or None for `restore`.  `arguments` are those of the coroutine of that name.  `check` is
-        awaited when the job's turn has come; if it raises, nothing is done.
+        or None for `restore` and what is done to CPU pools.  `arguments` are those of the coroutine
+        of that name.  `check` is awaited when the job's turn has come; if it raises, nothing is
+        done.
         """
         verb = self._bodies.get(kind)
         if verb is None:
@@ -250,7 +259,8 @@ class DomainService:
             return await verb(job, *targets, **arguments)
 
         if target is None:
-            return self.jobs.submit(kind, body, uuid="", name="", caller=caller, id=job_id)
+            label = _label(arguments)
+            return self.jobs.submit(kind, body, uuid="", name=label, caller=caller, id=job_id)
         if isinstance(target, DomainConfig):
             uuid, name = str(target.uuid), target.name
             return self.jobs.submit(kind, body, uuid=uuid, name=name, caller=caller, id=job_id)
@@ -445,6 +455,19 @@ class DomainService:
         """`device`: its number, or for disks the name that the guest sees (xvda)."""
         await self._do("detach", ref, caller, device_class=device_class, device=device, force=force)
 
+    # -- CPU pools -------------------------------------------------------------------------------
+
+    async def change_pool(
+        self, verb: str, *, caller: Caller = XEND_ITSELF, **arguments: Any
+    ) -> Any:
+        """`verb` is a body of `CpuPools` without its `pool-`; PoolError says what is wrong."""
+        return await self.submit(f"pool-{verb}", None, caller=caller, **arguments).wait()
+
+    async def move_to_pool(
+        self, ref: str | int, pool: str, *, caller: Caller = XEND_ITSELF
+    ) -> None:
+        await self._do("pool-migrate", ref, caller, pool=pool)
+
     # -- Managed domains -------------------------------------------------------------------------
 
     async def new(self, config: DomainConfig, *, caller: Caller = XEND_ITSELF) -> DomainView:
@@ -479,3 +502,9 @@ class DomainService:
         """The managed domains of another host; see `xend.core.importing`."""
         job = self.submit("import", None, folder=folder, dry_run=dry_run, caller=caller)
         return cast(Sequence[ImportReport], await job.wait())
+
+
+def _label(arguments: Mapping[str, Any]) -> str:
+    """What a job without a domain is called: its file, or its CPU pool."""
+    pool = arguments.get("pool", "")
+    return str(arguments.get("path", pool.name if isinstance(pool, PoolConfig) else pool))

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from xend.core.inspection import Inspector
 from xend.model.domain import DomainConfig
+from xend.model.pools import PoolConfig, PoolInfo
 from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
 from xend.model.units import Domid, KiB
 
@@ -67,6 +68,27 @@ class HypervisorEvent:
     reason: ShutdownReason = ShutdownReason.UNKNOWN
 
 
+class PoolControl(Protocol):
+    """The hypervisor's CPU pools.  A CPU is in one pool or in none (then it is free)."""
+
+    async def list(self) -> Sequence[PoolInfo]:
+        """By id; pool 0 is always there and has Domain-0 in it."""
+
+    async def free_cpus(self) -> tuple[int, ...]: ...
+
+    async def create(self, name: str, uuid: UUID, scheduler: str, cpus: Sequence[int]) -> int:
+        """The new pool's id; the CPUs must be free.  XenStore has its name and uuid then."""
+
+    async def destroy(self, pool: int) -> None:
+        """HypervisorError when a domain is in it.  Its CPUs are free afterwards."""
+
+    async def add_cpu(self, pool: int, cpu: int) -> None: ...
+
+    async def remove_cpu(self, pool: int, cpu: int) -> None: ...
+
+    async def move(self, pool: int, domid: Domid) -> None: ...
+
+
 class Hypervisor(Protocol):
     """Xen, through libxl; or the simulator.  `domid` errors raise `DomainNotFound(domid)`."""
 
@@ -76,6 +98,9 @@ class Hypervisor(Protocol):
     @property
     def inspector(self) -> Inspector:
         """What only `xl` shows."""
+
+    @property
+    def pools(self) -> PoolControl: ...
 
     async def start(self) -> None:
         """Raises HypervisorUnavailable with the reason and the remedy."""
@@ -324,6 +349,16 @@ class Repository(Protocol):
     async def delete(self, uuid: UUID) -> None: ...
 
     def checkpoint_path(self, uuid: UUID) -> Path: ...
+
+
+class PoolRepository(Protocol):
+    """Registered CPU pools; a write is atomic and fsynced."""
+
+    async def load(self) -> Sequence[PoolConfig]:
+        """Nothing when there is no file; a file that cannot be read is logged and left alone."""
+
+    async def save(self, pools: Sequence[PoolConfig]) -> None:
+        """All of them.  OperationFailed with the cause."""
 
 
 # -- The journal ---------------------------------------------------------------------------------

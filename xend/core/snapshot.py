@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from xend.core.identity import Identity, Naming
@@ -76,6 +76,10 @@ class Snapshot:
     def age(self) -> int:
         """Counts the changes of ours."""
         return self._age
+
+    def name_pools(self, names: Mapping[int, str]) -> None:
+        """All of them, as just read: numbers are used again for other pools."""
+        self._pools = dict(names)
 
     def invalidate(self) -> None:
         self._age += 1

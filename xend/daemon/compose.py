@@ -14,6 +14,7 @@ from xend.daemon.settings import Settings
 from xend.store.history import SqliteHistory
 from xend.store.hostfiles import LocalFiles, boot_id
 from xend.store.journal import SqliteJournal
+from xend.store.poolfile import PoolFile
 from xend.store.repository import FileRepository
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -
     history = SqliteHistory(settings.history, boot=boot_id())
     stack.push_async_callback(history.close)
     await history.start()
+    pools = PoolFile(settings.state_dir)
+    stack.push_async_callback(pools.close)
     service = DomainService(
         hypervisor,
         store,
@@ -53,6 +56,7 @@ async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -
         settings.service,
         files=files,
         history=history,
+        pools=pools,
     )
     stack.push_async_callback(service.close)
     await service.start()

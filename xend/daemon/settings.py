@@ -31,6 +31,8 @@ class Settings:
     log_file: Path
     log_level: str
     domains_dir: Path
+    state_dir: Path
+    """Of registered CPU pools."""
     database: Path
     history: Path
     faces: tuple[FaceSpec, ...]
@@ -48,6 +50,7 @@ def load(options: Options) -> Settings:
         log_file=_log_file(options, values),
         log_level=_level(values),
         domains_dir=_domains_dir(options, values),
+        state_dir=_state_dir(options, values),
         database=options.state_dir / "xend.db",
         history=options.state_dir / "history.db",
         faces=_faces(options, values),
@@ -70,6 +73,12 @@ def _domains_dir(options: Options, values: XendConfig) -> Path:
     if options.state_dir != DEFAULT_STATE:
         return options.state_dir / "domains"
     return Path(values.text("xend-domains-path"))
+
+
+def _state_dir(options: Options, values: XendConfig) -> Path:
+    if options.state_dir != DEFAULT_STATE:
+        return options.state_dir / "state"
+    return Path(values.text("xend-state-path"))
 
 
 def _level(values: XendConfig) -> str:

@@ -1,6 +1,7 @@
 """The only door to C: one libxl context, and what can be asked of it.
 
-The few modules beside this one that call libxl (operations, poller) get at it by `Context.raw`.
+The few modules beside this one that call libxl (operations, poller, pools) get at it by
+`Context.raw`.
 
 Blocking: every method does hypercalls, XenStore requests or the whole build of a domain, so a
 `Context` refuses to be used on a thread that runs an event loop.  One thread at a time: whoever

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from uuid import UUID
@@ -48,6 +49,7 @@ from xend.libxl import (
 )
 from xend.libxl.inspector import XenInspector
 from xend.libxl.lanes import Lane
+from xend.libxl.pools import XenPools
 from xend.libxl.watcher import Watcher
 from xend.libxl.workers import Pool
 from xend.model.domain import DomainConfig
@@ -76,6 +78,7 @@ class XenHypervisor:
         self._watcher = Watcher()
         self.inspector = XenInspector(self._ask, self._query, self._quick)
         self._pool = Pool(parallel or os.cpu_count() or 1)
+        self.pools = XenPools(partial(self._ask, self._quick))
         self._fixed: tuple[dict[str, Any], str, list[tuple[int, int, int]]] | None = None
 
     @property

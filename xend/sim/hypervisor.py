@@ -36,6 +36,7 @@ from xend.sim.host import host_info
 from xend.sim.image import Image, read_image, write_half, write_image
 from xend.sim.inspector import SimInspector
 from xend.sim.machine import SimMachine, refused
+from xend.sim.pools import SimPools
 
 FaultHook = Callable[[str, str, Domid | None], Awaitable[None]]
 """(operation, stage, domid): create load domain memory devices; destroy devices domain;
@@ -57,6 +58,7 @@ class SimHypervisor:
     ) -> None:
         """`latency`: seconds of the machine's clock that each stage takes."""
         self.machine = machine
+        self.pools = SimPools(machine, refused)
         self.faults = faults
         self.latency = latency
         self._kernel_exists = kernel_exists
@@ -121,7 +123,7 @@ class SimHypervisor:
         ]
 
     async def cpupools(self) -> Mapping[int, str]:
-        return dict(self.machine.pools)
+        return {number: pool.name for number, pool in self.machine.pools.items()}
 
     async def scheduler(self, domid: Domid) -> tuple[int, int]:
         domain = self.machine.get(domid)

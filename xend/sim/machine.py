@@ -15,6 +15,7 @@ from xend.model.status import DomainInfo, ShutdownReason
 from xend.model.units import DOM0, DOM0_NAME, DOM0_UUID, Domid, KiB, kib
 from xend.sim.console import SimConsole
 from xend.sim.guests import OVERHEAD, Behaviour, SimDomain, well_behaved
+from xend.sim.pools import POOL0_UUID, SimPool
 from xend.sim.publication import Publication
 from xend.sim.xenstored import SimXenstored
 
@@ -65,7 +66,7 @@ class SimMachine:
         self.cpus = cpus
         self.behaviour = behaviour
         self.domains: dict[Domid, SimDomain] = {}
-        self.pools = {0: "Pool-0"}
+        self.pools = {0: SimPool("Pool-0", POOL0_UUID, cpus=set(range(cpus)))}
         self.log: deque[str] = deque(["(XEN) Xen version 4.17 (simulated by xend)"], maxlen=1000)
         self.publication = Publication(daemon)
         self._daemon = daemon
@@ -75,6 +76,7 @@ class SimMachine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[HypervisorEvent], None]] = []
         self._add_dom0(dom0_memory)
+        self.publication.pool(0, "Pool-0", POOL0_UUID)
 
     def _add_dom0(self, memory: KiB) -> None:
         config = DomainConfig(name=DOM0_NAME, uuid=UUID(DOM0_UUID), memory=memory, vcpus=self.cpus)
@@ -112,6 +114,8 @@ class SimMachine:
         domain.online = config.vcpus_online or config.vcpus
         domain.weight, domain.cap = config.cpu_weight, config.cpu_cap
         domain.max_memory = config.max_memory + OVERHEAD
+        names = {pool.name: number for number, pool in self.pools.items()}
+        domain.pool = names.get(config.pool, 0)
         self.domains[domid] = domain
         return domain
 

@@ -52,6 +52,12 @@ class Publication:
         if self._exists(path):
             self._daemon.remove(path)
 
+    def pool(self, number: int, name: str, uuid: str) -> None:
+        self._write(f"/local/pool/{number}", {"name": name, "uuid": uuid})
+
+    def no_pool(self, number: int) -> None:
+        self._remove(f"/local/pool/{number}")
+
     def dom0(self, domain: SimDomain) -> None:
         self._write(
             "/local/domain/0",

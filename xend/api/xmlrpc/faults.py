@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from xend.api.xmlrpc.codec import CannotMarshal, NotXmlRpc
 from xend.api.xmlrpc.parameters import WrongArguments
-from xend.errors import DomainNotFound, HypervisorError, XendError
+from xend.errors import DomainNotFound, HypervisorError, PoolError, XendError
 
 INTERNAL: Final = 1
 GENERIC: Final = 2
@@ -43,9 +43,19 @@ def fault_of(error: XendError) -> Fault:
 def _text(error: XendError) -> str:
     if isinstance(error, DomainNotFound):
         return str(error.fields["domain"])
+    if isinstance(error, PoolError) and error.fields["code"]:
+        # The original sent an array [code, detail] here, which is no XML-RPC fault.
+        return f"{error.fields['code']}: {error}"
     if isinstance(error, HypervisorError):
-        return "\n".join([str(error), *map(str, error.fields["log"])])
+        text = str(error)
+        more = [line for line in map(str, error.fields["log"]) if not _says(text, line)]
+        return "\n".join([text, *more])
     return str(error)
+
+
+def _says(text: str, line: str) -> bool:
+    """Whether a line of libxl's log is in the sentence already, but for its place in the source."""
+    return any(part and part in text for part in (line, line.split(":", 4)[-1].strip()))
 
 
 def internal(error: BaseException) -> Fault:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from xend.api.xmlrpc import domain_reads as reads
 from xend.api.xmlrpc import domain_verbs as verbs
 from xend.api.xmlrpc import node_calls as node
+from xend.api.xmlrpc import pool_calls as pools
 from xend.api.xmlrpc import security_calls as security
 from xend.api.xmlrpc.context import CallContext
 from xend.api.xmlrpc.method import Handler, Method
@@ -25,12 +26,17 @@ from xend.api.xmlrpc.parameters import (
     reference,
     sxp,
     text,
+    texts,
 )
 from xend.api.xmlrpc.private_methods import PRIVATE
 from xend.api.xmlrpc.unavailable import UNAVAILABLE
 
 DOM = Parameter("dom", reference)
 """A name, a domain id (number or text) or a uuid."""
+
+
+POOL = Parameter("pool", text)
+"""A CPU pool's name or number."""
 
 
 def _method(name: str, handler: Handler, *parameters: Parameter, help: str = "") -> Method:
@@ -155,6 +161,16 @@ _TABLE: Final[tuple[Method, ...]] = (
     _method("xend.node.log", node.log),
     _method("xend.node.pciinfo", node.pci_info),
     _method("xend.node.send_debug_keys", node.send_debug_keys, Parameter("keys", text)),
+    # -- CPU pools
+    _method("xend.cpu_pool.list", pools.list_pools, Parameter("names", texts, ())),
+    _method("xend.cpu_pool.create", pools.create, Parameter("config", sxp)),
+    _method("xend.cpu_pool.new", pools.new, Parameter("config", sxp)),
+    _method("xend.cpu_pool.start", pools.start, POOL),
+    _method("xend.cpu_pool.destroy", pools.destroy, POOL),
+    _method("xend.cpu_pool.delete", pools.delete, POOL),
+    _method("xend.cpu_pool.cpu_add", pools.cpu_add, POOL, Parameter("cpu", integer)),
+    _method("xend.cpu_pool.cpu_remove", pools.cpu_remove, POOL, Parameter("cpu", integer)),
+    _method("xend.cpu_pool.migrate", pools.migrate, DOM, POOL),
     # -- security labels, as without a policy
     _method("xend.security.get_xstype", security.policy_type),
     _method("xend.security.get_policy", security.policy),

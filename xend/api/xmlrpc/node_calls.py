@@ -15,6 +15,7 @@ CONFIG_FORMAT: Final = 4
 async def info(context: CallContext, numa: bool) -> list[Any]:
     """`[[key, value]…]` in the original's order; memory in MiB."""
     host = await context.service.host()
+    free_cpus = await context.service.cpu_pools.free_cpus()
     system, node, release, version, machine = context.host.uname()
     found: list[Any] = [
         ["system", system],
@@ -31,7 +32,7 @@ async def info(context: CallContext, numa: bool) -> list[Any]:
         ["virt_caps", host.virt_caps],
         ["total_memory", mib(host.total_memory)],
         ["free_memory", mib(host.free_memory)],
-        ["free_cpus", 0],
+        ["free_cpus", len(free_cpus)],
     ]
     if numa:
         found += [["cpu_topology", _topology(host)], ["numa_info", _numa(host)]]

@@ -61,11 +61,6 @@ _USB = Reason(
     "libxl gives them to guests by controller and port",
     "usbdev in the domain's configuration, or xl usbdev-attach",
 )
-_POOLS = Reason(
-    "Changing CPU pools",
-    "this xend only shows which pool a domain is in",
-    "xl cpupool-create, cpupool-cpu-add, cpupool-migrate and their like",
-)
 _CONFIGURE = Reason(
     "Replacing the configuration of a running domain",
     "the original refused it too",
@@ -96,11 +91,6 @@ def _all() -> Iterable[tuple[str, Reason]]:
     yield from _each("xend.domain.", "device_configure", _CHANGE)
     yield from _each("xend.domain.", "usb_add usb_del", _USB)
     yield from _each("xend.domain.", "configure", _CONFIGURE)
-    yield from _each(
-        "xend.cpu_pool.",
-        "create new start list destroy delete cpu_add cpu_remove migrate",
-        _POOLS,
-    )
     yield from _each("xend.domain.", "ioport_range_enable ioport_range_disable", _HOT_IO)
 
 

@@ -10,6 +10,14 @@ const char *xend_error_name(int rc);
 
 libxl_cpupoolinfo *libxl_list_cpupool(libxl_ctx *ctx, int *nb_pool_out);
 void libxl_cpupoolinfo_list_free(libxl_cpupoolinfo *list, int nb_pool);
+int libxl_get_freecpus(libxl_ctx *ctx, libxl_bitmap *cpumap);
+int libxl_cpupool_create(libxl_ctx *ctx, const char *name, libxl_scheduler sched,
+                         libxl_bitmap cpumap, libxl_uuid *uuid, uint32_t *poolid);
+int libxl_cpupool_destroy(libxl_ctx *ctx, uint32_t poolid);
+int libxl_cpupool_cpuadd(libxl_ctx *ctx, uint32_t poolid, int cpu);
+int libxl_cpupool_cpuremove(libxl_ctx *ctx, uint32_t poolid, int cpu);
+int libxl_cpupool_movedomain(libxl_ctx *ctx, uint32_t poolid, uint32_t domid);
+int libxl_scheduler_from_string(const char *s, libxl_scheduler *e);
 libxl_cputopology *libxl_get_cpu_topology(libxl_ctx *ctx, int *nb_cpu_out);
 void libxl_cputopology_list_free(libxl_cputopology *list, int nb_cpu);
 libxl_numainfo *libxl_get_numainfo(libxl_ctx *ctx, int *nr);
