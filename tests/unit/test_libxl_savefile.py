@@ -39,7 +39,12 @@ def changed(offset: int, value: int) -> bytes:
     [
         (b"", "too short"),
         (b"x" * 100, "does not begin"),
-        (b"LinuxGuestRecord" + bytes(100), "old xend"),
+        (b"LinuxGuestRecord", "xend of Xen 4.4 or older.* then start it here$"),
+        (b"LinuxGuestRecord" + bytes(100), "xend of Xen 4.4 or older"),
+        (
+            b"LinuxGuestRecord\0\0\1\2(domain (domid 7)" + bytes(100),
+            r"tail -c \+21 FILE \| head -c 258 > domain.sxp; xm create -F domain.sxp$",
+        ),
         (changed(32, 0x04030201), "byte order"),
         (changed(36, 7), "features 0x7"),
         (changed(36, 2), "no configuration"),

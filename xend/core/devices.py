@@ -59,6 +59,9 @@ async def _device(
     )
     if backend_path:
         frontend = {**frontend, "backend": backend_path}
+    if name == "vusb":
+        ports = await _leaves(store, f"{backend_path or f'{root}/{devid}'}/port")
+        backend = {**backend, **{f"port/{number}": bus for number, bus in ports.items()}}
     return DeviceView(shown, devid, frontend, backend)
 
 

@@ -41,10 +41,11 @@ from xend.core.reconcile import Reconciliation
 from xend.core.saving import Saving
 from xend.core.snapshot import Snapshot
 from xend.core.tuning import Tuning
+from xend.core.usb import Usb
 from xend.core.verbs import Verbs
 from xend.core.views import XEND_ITSELF, Caller, DomainView, ServiceSettings
 from xend.errors import DomainNotFound, InvalidArgument
-from xend.model.devices import Device
+from xend.model.devices import Device, Disk, Pci
 from xend.model.domain import DomainConfig, HostAction
 from xend.model.pools import PoolConfig
 from xend.model.status import DeviceView, HostInfo, PowerState, VcpuInfo
@@ -113,6 +114,7 @@ class DomainService:
             | Managed(context, building).bodies
             | Importing(context).bodies
             | Hotplug(context).bodies
+            | Usb(context).bodies
             | self.cpu_pools.bodies
         )
 
@@ -454,6 +456,23 @@ class DomainService:
     ) -> None:
         """`device`: its number, or for disks the name that the guest sees (xvda)."""
         await self._do("detach", ref, caller, device_class=device_class, device=device, force=force)
+
+    async def detach_pci(
+        self, ref: str | int, device: Pci, *, caller: Caller = XEND_ITSELF
+    ) -> None:
+        await self._do("detach-pci", ref, caller, device=device)
+
+    async def change_medium(
+        self, ref: str | int, disk: Disk, *, caller: Caller = XEND_ITSELF
+    ) -> None:
+        """Of a CD drive; `disk` with an empty path takes the medium out."""
+        await self._do("change-medium", ref, caller, disk=disk)
+
+    async def change_usb(
+        self, verb: str, ref: str | int, *, caller: Caller = XEND_ITSELF, **arguments: Any
+    ) -> Any:
+        """`verb` is a body of `Usb` without its `usb-`."""
+        return await self._do(f"usb-{verb}", ref, caller, **arguments)
 
     # -- CPU pools -------------------------------------------------------------------------------
 

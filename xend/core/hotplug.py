@@ -13,7 +13,7 @@ from xend.core.ports import DeviceClass, Intent
 from xend.core.reservations import random_mac
 from xend.core.validate import check_device
 from xend.core.views import DomainView
-from xend.errors import ConflictError, InvalidArgument
+from xend.errors import ConflictError, InvalidArgument, XendError
 from xend.model.devices import Device, Disk, Pci, Vfb, Vif, Vkbd
 from xend.model.domain import DomainConfig
 from xend.model.status import DeviceView
@@ -41,7 +41,12 @@ class Hotplug:
 
     @property
     def bodies(self) -> dict[str, Body]:
-        return {"attach": self.attach, "detach": self.detach}
+        return {
+            "attach": self.attach,
+            "detach": self.detach,
+            "detach-pci": self.detach_pci,
+            "change-medium": self.change_medium,
+        }
 
     async def attach(
         self, job: Job, ref: str | int, *, device_class: DeviceClass, device: Device
@@ -126,6 +131,66 @@ class Hotplug:
             )
             await self._take_out(view, device_class, devices, at)
 
+    async def detach_pci(self, job: Job, ref: str | int, *, device: Pci) -> None:
+        """By its address on the host."""
+        view = await self._context.snapshot.learn_config(await self._context.current(job, ref))
+        devices = _of(view.config, "pci")
+        addresses = [pci.bdf for pci in devices if isinstance(pci, Pci)]
+        if device.bdf not in addresses:
+            raise InvalidArgument(
+                f"Device {device.bdf} is not connected", argument="device", value=device.bdf
+            )
+        at = addresses.index(device.bdf)
+        if view.domid is None:
+            await self._take_out(view, "pci", devices, at)
+            return
+        async with self._context.intent(
+            job, "detach", view.uuid, _intent(view.domid, "pci", devices[at])
+        ):
+            await self._context.hypervisor.detach_pci(view.domid, device)
+            await self._take_out(view, "pci", devices, at)
+
+    async def change_medium(self, job: Job, ref: str | int, *, disk: Disk) -> None:
+        """Another medium for a CD drive.  libxl can only change that of the device model: of a
+        paravirtualised guest the drive is taken out and put back with the new medium in it."""
+        view = await self._context.snapshot.learn_config(await self._context.current(job, ref))
+        devices = _of(view.config, "vbd")
+        at = _position(devices, disk.vdev)
+        if at is None:
+            raise InvalidArgument(
+                f"Device {disk.vdev} not connected", argument="device", value=disk.vdev
+            )
+        present = devices[at]
+        if not isinstance(present, Disk) or {present.device_type, disk.device_type} != {"cdrom"}:
+            raise InvalidArgument(
+                f"Refusing to reconfigure device {disk.vdev} to {disk.uname}: only the medium of a "
+                "CD drive can be changed. Detach the device, and attach the new one",
+                argument="device",
+                value=disk.vdev,
+            )
+        disk = disk.model_copy(update={"uuid": present.uuid, "access": "r"})
+        await check_device(disk, self._context.files)
+        if view.domid is not None:
+            data = _intent(view.domid, "vbd", disk)
+            async with self._context.intent(job, "attach", view.uuid, data):
+                await self._exchange(view, view.domid, present, disk)
+        changed = (*devices[:at], disk, *devices[at + 1 :])
+        await change_config(self._context, view, disks=changed)
+
+    async def _exchange(self, view: DomainView, domid: Domid, old: Disk, new: Disk) -> None:
+        hypervisor = self._context.hypervisor
+        if view.config is not None and view.config.kind == "hvm":
+            await hypervisor.change_medium(domid, new)
+            return
+        for found in await read_devices(self._context.store, domid, "vbd"):
+            if _is_same(old, found):
+                await hypervisor.detach_device(domid, "vbd", found.devid)
+        try:
+            await hypervisor.attach_device(domid, "vbd", new)
+        except XendError:
+            await hypervisor.attach_device(domid, "vbd", old)
+            raise
+
     async def _take_out(
         self, view: DomainView, device_class: str, devices: tuple[Device, ...], at: int | None
     ) -> None:
@@ -160,9 +225,14 @@ async def settle_hotplug(context: Context, intent: Intent, view: DomainView) -> 
                 view.domid, cast(DeviceClass, device_class), found.devid, force=True
             )
             attached = []
+    if isinstance(device, Pci):  # XenStore numbers them; libxl says which they are.
+        known = await context.hypervisor.config_of(view.domid)
+        there = known is not None and device.bdf in [pci.bdf for pci in known.pcis]
+    else:
+        there = bool(attached)
     before = _of(view.config, device_class)
     kept = tuple(other for other in before if not _is_same_device(device, other))
-    after = (*kept, device) if attached else kept
+    after = (*kept, device) if there else kept
     # Also when it looks right: the kill may have come between the journal and the repository.
     await change_config(context, view, **{_FIELDS[device_class]: after})
 
@@ -178,6 +248,8 @@ def _is_same_device(device: Device, other: Device) -> bool:
         return device.vdev == other.vdev
     if isinstance(device, Vif) and isinstance(other, Vif):
         return device.mac == other.mac
+    if isinstance(device, Pci) and isinstance(other, Pci):
+        return device.bdf == other.bdf
     return device.uuid is not None and device.uuid == other.uuid
 
 

@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from xend.core.inspection import Inspector
+from xend.model.devices import Disk, Pci
 from xend.model.domain import DomainConfig
 from xend.model.pools import PoolConfig, PoolInfo
 from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
@@ -89,6 +90,26 @@ class PoolControl(Protocol):
     async def move(self, pool: int, domid: Domid) -> None: ...
 
 
+class UsbControl(Protocol):
+    """Virtual USB controllers of running domains, and what is plugged into their ports."""
+
+    async def bus_id(self, device: str) -> str:
+        """Of `1-1.4` itself, `host:BUS.ADDRESS` (decimal) or `host:VENDOR:PRODUCT` (hexadecimal).
+        InvalidArgument when the host has no such device."""
+
+    async def attach_controller(self, domid: Domid, version: int, ports: int) -> int:
+        """Its devid."""
+
+    async def detach_controller(self, domid: Domid, devid: int, *, force: bool = False) -> None: ...
+
+    async def plug(
+        self, domid: Domid, bus_id: str, controller: int | None = None, port: int | None = None
+    ) -> None:
+        """Without a controller: any free port, of a new controller if need be."""
+
+    async def unplug(self, domid: Domid, controller: int, port: int) -> None: ...
+
+
 class Hypervisor(Protocol):
     """Xen, through libxl; or the simulator.  `domid` errors raise `DomainNotFound(domid)`."""
 
@@ -101,6 +122,9 @@ class Hypervisor(Protocol):
 
     @property
     def pools(self) -> PoolControl: ...
+
+    @property
+    def usb(self) -> UsbControl: ...
 
     async def start(self) -> None:
         """Raises HypervisorUnavailable with the reason and the remedy."""
@@ -222,7 +246,15 @@ class Hypervisor(Protocol):
         self, domid: Domid, device_class: DeviceClass, devid: int, *, force: bool = False
     ) -> None: ...
 
-    async def dump_core(self, domid: Domid, path: Path) -> None: ...
+    async def detach_pci(self, domid: Domid, device: Pci, *, force: bool = False) -> None:
+        """By its address on the host."""
+
+    async def change_medium(self, domid: Domid, disk: Disk) -> None:
+        """Puts another medium (or none: an empty path) into the CD drive `disk.vdev` of an HVM
+        guest."""
+
+    async def dump_core(self, domid: Domid, path: Path) -> None:
+        """After a failure there is no file."""
 
     # -- events --------------------------------------------------------------------------------
 

@@ -50,8 +50,10 @@ from xend.libxl import (
 from xend.libxl.inspector import XenInspector
 from xend.libxl.lanes import Lane
 from xend.libxl.pools import XenPools
+from xend.libxl.usb import XenUsb
 from xend.libxl.watcher import Watcher
 from xend.libxl.workers import Pool
+from xend.model.devices import Disk, Pci
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
 from xend.model.units import DOM0, Domid, KiB
@@ -79,6 +81,7 @@ class XenHypervisor:
         self.inspector = XenInspector(self._ask, self._query, self._quick)
         self._pool = Pool(parallel or os.cpu_count() or 1)
         self.pools = XenPools(partial(self._ask, self._quick))
+        self.usb = XenUsb(self._long)
         self._fixed: tuple[dict[str, Any], str, list[tuple[int, int, int]]] | None = None
 
     @property
@@ -347,21 +350,23 @@ class XenHypervisor:
     async def detach_device(
         self, domid: Domid, device_class: DeviceClass, devid: int, *, force: bool = False
     ) -> None:
-        device = {"devid": devid}
         if device_class == "pci":
             raise UnsupportedFeature(
                 feature="Detaching a PCI device by number",
                 reason="libxl knows PCI devices by their address",
-                instead="destroying the domain",
+                instead="detach_pci (xm pci-detach)",
             )
+        await self._long("detach", domid, device_class=device_class, devid=devid, force=force)
+
+    async def detach_pci(self, domid: Domid, device: Pci, *, force: bool = False) -> None:
+        tree = marshal_devices.hot_plugged("pci", device)
         await self._long(
-            "detach",
-            domid,
-            device_class=device_class,
-            devid=devid,
-            force=force,
-            device=json.dumps(device),
+            "detach", domid, device_class="pci", devid=0, force=force, device=json.dumps(tree)
         )
+
+    async def change_medium(self, domid: Domid, disk: Disk) -> None:
+        tree = marshal_devices.hot_plugged("vbd", disk)
+        await self._long("insert", domid, device=json.dumps(tree))
 
     async def dump_core(self, domid: Domid, path: Path) -> None:
         await self._long("dump_core", domid, path=str(path))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from xend.libxl import roundtrip, savefile
+from xend.libxl import devicework, savefile
 from xend.libxl._xl import ffi, lib
 from xend.libxl.ctx import INVALID_DOMID, SHUTDOWN, Context
 from xend.libxl.handle import ProgressCallback, XlError
@@ -160,82 +160,17 @@ def resume(context: Context, progress: ProgressCallback, domid: int) -> None:
 
 def dump_core(context: Context, progress: ProgressCallback, domid: int, path: str) -> None:
     name = path.encode("utf-8", "surrogateescape")
+    made = not os.path.exists(path)
     rc = lib.libxl_domain_core_dump(context.raw, domid, name, ffi.NULL)
+    if rc and made:
+        _remove(path)  # libxl leaves an empty file, which looks like a core.
     context.check("dump core", rc)
 
 
-DEVICE_TYPES = {"vbd": "disk", "vif": "nic", "vfb": "vfb", "vkbd": "vkb", "pci": "pci"}
-
-
-def attach(
-    context: Context, progress: ProgressCallback, domid: int, device_class: str, device: str
-) -> str:
-    """Hot-plugs a device; its JSON with what libxl filled in."""
-    kind = DEVICE_TYPES[device_class]
-    with_device = _Device(kind)
-    try:
-        rc = with_device.call("from_json", context.raw, with_device.struct, device.encode())
-        context.check(f"attach {kind}", rc)
-        back = with_device.json(context)
-        roundtrip.check(json.loads(device), json.loads(back))
-        rc = with_device.call("add", context.raw, domid, with_device.struct, ffi.NULL)
-        context.check(f"attach {kind}", rc)
-        return with_device.json(context)
-    finally:
-        with_device.dispose()
-
-
-def detach(
-    context: Context,
-    progress: ProgressCallback,
-    domid: int,
-    device_class: str,
-    devid: int,
-    force: bool,
-    device: str = "{}",
-) -> None:
-    """`device` (JSON) says which one for classes without a number (pci)."""
-    kind = DEVICE_TYPES[device_class]
-    which = _Device(kind)
-    try:
-        if kind == "disk":
-            number = str(devid).encode()
-            rc = lib.libxl_vdev_to_device_disk(context.raw, domid, number, which.struct)
-        elif kind == "nic":
-            rc = lib.libxl_devid_to_device_nic(context.raw, domid, devid, which.struct)
-        else:
-            rc = which.call("from_json", context.raw, which.struct, device.encode())
-        context.check(f"find {kind}", rc)
-        verb = "destroy" if force else "remove"
-        rc = which.call(verb, context.raw, domid, which.struct, ffi.NULL)
-        context.check(f"detach {kind}", rc)
-    finally:
-        which.dispose()
-
-
-class _Device:
-    """One libxl_device_KIND and its family of functions."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.struct = ffi.new(f"libxl_device_{kind} *")
-        self.call("init", self.struct)
-
-    def call(self, verb: str, *args: Any) -> Any:
-        return getattr(lib, f"libxl_device_{self.kind}_{verb}")(*args)
-
-    def json(self, context: Context) -> str:
-        return context.owned_text(self.call("to_json", context.raw, self.struct))
-
-    def dispose(self) -> None:
-        self.call("dispose", self.struct)
-
-
 TABLE: dict[str, Callable[..., Any]] = {
-    "attach": attach,
+    **devicework.TABLE,
     "create": create,
     "destroy": destroy,
-    "detach": detach,
     "dump_core": dump_core,
     "restore": restore,
     "resume": resume,

@@ -15,6 +15,8 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO
 
+from xend.core import oldimage
+
 MAGIC = b"Xen saved domain, xl format\n \0 \r"
 HEADER = struct.Struct("=32sIIII")
 BYTE_ORDER = 0x01020304
@@ -38,12 +40,13 @@ def pack(config_json: str) -> bytes:
 def read(stream: BinaryIO) -> tuple[str, int]:
     """(configuration, version of the stream); leaves `stream` (unbuffered) at libxl's stream."""
     head = stream.read(HEADER.size)
+    old = oldimage.reason(str(getattr(stream, "name", "FILE")), head)
+    if old:
+        raise BadSaveFile(old)
     if len(head) < HEADER.size:
         raise BadSaveFile("it is too short to be a saved domain")
     magic, order, mandatory, _, length = HEADER.unpack(head)
     if magic != MAGIC.ljust(32, b"\0"):
-        if head.startswith(b"LinuxGuestRecord"):
-            raise BadSaveFile("it was saved by the old xend, whose stream Xen no longer reads")
         raise BadSaveFile("it does not begin like a saved domain")
     if order != BYTE_ORDER:
         raise BadSaveFile("it was saved on a machine of the other byte order")

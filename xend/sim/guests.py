@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from xend.model.devices import Pci
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, ShutdownReason
 from xend.model.units import Domid, KiB, Nanoseconds
@@ -60,6 +61,8 @@ class SimDomain:
     pool: int = 0
     affinity: dict[int, tuple[int, ...]] = field(default_factory=dict)
     soft_affinity: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    pcis: list[Pci] = field(default_factory=list)
+    """Those that it has now."""
     tty: str = ""
     request: str = ""
     """A shutdown request that the guest has not answered yet."""

@@ -27,7 +27,7 @@ from xend.core.ports import (
     ignore_progress,
 )
 from xend.errors import InvalidArgument, WorkerCrashed, XendError
-from xend.model.devices import Disk, Vfb, Vif
+from xend.model.devices import Disk, Pci, Vfb, Vif
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
 from xend.model.units import DOM0, Domid, KiB, Nanoseconds
@@ -37,6 +37,7 @@ from xend.sim.image import Image, read_image, write_half, write_image
 from xend.sim.inspector import SimInspector
 from xend.sim.machine import SimMachine, refused
 from xend.sim.pools import SimPools
+from xend.sim.usb import SimUsb
 
 FaultHook = Callable[[str, str, Domid | None], Awaitable[None]]
 """(operation, stage, domid): create load domain memory devices; destroy devices domain;
@@ -59,6 +60,7 @@ class SimHypervisor:
         """`latency`: seconds of the machine's clock that each stage takes."""
         self.machine = machine
         self.pools = SimPools(machine, refused)
+        self.usb = SimUsb(machine)
         self.faults = faults
         self.latency = latency
         self._kernel_exists = kernel_exists
@@ -153,7 +155,7 @@ class SimHypervisor:
         domain = self.machine.get(domid)
         if not domain.name:
             return None  # Still being built: there is no libxl-json yet.
-        return domain.config.model_copy(update={"name": domain.name})
+        return domain.config.model_copy(update={"name": domain.name, "pcis": (*domain.pcis,)})
 
     # -- Quick changes ---------------------------------------------------------------------------
 
@@ -354,6 +356,13 @@ class SimHypervisor:
             return publication.vif(domain, devid, device)
         if isinstance(device, Vfb):
             return publication.vfb(domain, len(publication.attached(domain, "vfb")), device)
+        if isinstance(device, Pci):
+            if any(
+                device.bdf in [pci.bdf for pci in d.pcis] for d in self.machine.domains.values()
+            ):
+                raise refused("attach pci", "PCI device already assigned to a domain", domid)
+            domain.pcis.append(device)
+            return {"devid": "0"}
         raise refused("device attach", f"no {device_class} can be attached while it runs", domid)
 
     async def detach_device(
@@ -362,6 +371,19 @@ class SimHypervisor:
         domain = await self._change("detach", domid)
         if not self.machine.publication.detach(domain, device_class, devid):
             raise refused("device detach", f"no {device_class} {devid}", domid)
+
+    async def detach_pci(self, domid: Domid, device: Pci, *, force: bool = False) -> None:
+        domain = await self._change("detach", domid)
+        left = [pci for pci in domain.pcis if pci.bdf != device.bdf]
+        if len(left) == len(domain.pcis):
+            raise refused("detach pci", f"PCI device {device.bdf} is not assigned", domid)
+        domain.pcis = left
+
+    async def change_medium(self, domid: Domid, disk: Disk) -> None:
+        domain = await self._change("change medium", domid)
+        if domain.config.kind != "hvm":
+            raise refused("change the medium", "cdrom-insert requires an HVM domain", domid)
+        self.machine.publication.disk(domain, disk)
 
     async def dump_core(self, domid: Domid, path: Path) -> None:
         domain = await self._change("dump", domid)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from xend.core import oldimage
 from xend.errors import OperationFailed
 from xend.model.domain import DomainConfig
 
@@ -38,7 +39,11 @@ def write_half(path: Path) -> None:
 def read_image(path: Path) -> Image:
     """Raises OperationFailed with the cause."""
     try:
-        text = path.read_text("utf-8")
+        data = path.read_bytes()
+        old = oldimage.reason(str(path), data[:64])
+        if old:
+            raise OperationFailed(f"{path} cannot be restored: {old}", stage="restore")
+        text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OperationFailed(f"{path} cannot be restored: {error}", stage="restore") from error
     if not text.startswith(MAGIC):

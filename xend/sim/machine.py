@@ -113,6 +113,7 @@ class SimMachine:
         domain.behaviour = self.behaviour(config)
         domain.online = config.vcpus_online or config.vcpus
         domain.weight, domain.cap = config.cpu_weight, config.cpu_cap
+        domain.pcis = [*config.pcis]
         domain.max_memory = config.max_memory + OVERHEAD
         names = {pool.name: number for number, pool in self.pools.items()}
         domain.pool = names.get(config.pool, 0)

@@ -169,6 +169,16 @@ class Publication:
         }
         return self.device(domain, "vfb", devid, {}, backend)
 
+    def controller(self, domain: SimDomain, devid: int, version: int, ports: int) -> None:
+        """A USB controller with nothing in it."""
+        backend: dict[str, object] = {"usb-ver": version, "num-ports": ports, "type": 3}
+        backend |= {f"port/{number}": "" for number in range(1, ports + 1)}
+        self.device(domain, "vusb", devid, {}, backend)
+
+    def port(self, domain: SimDomain, controller: int, port: int, bus_id: str) -> None:
+        back = f"/local/domain/0/backend/vusb/{domain.domid}/{controller}"
+        self._daemon.write(f"{back}/port/{port}", bus_id)
+
     def attached(self, domain: SimDomain, device_class: str) -> list[str]:
         """The devids that there are."""
         try:
@@ -202,7 +212,7 @@ class Publication:
     def remove(self, domain: SimDomain, *, vm: bool) -> None:
         """`vm`: no other domain has its uuid."""
         domid = domain.domid
-        for device_class in ("vbd", "vif", "vfb", "vkbd", "pci"):
+        for device_class in ("vbd", "vif", "vfb", "vkbd", "pci", "vusb"):
             self._remove(f"/local/domain/0/backend/{device_class}/{domid}")
         self._remove(f"/local/domain/{domid}")
         self._remove(f"/libxl/{domid}")

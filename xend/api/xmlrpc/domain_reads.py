@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 from xend.api.xmlrpc.context import CallContext
@@ -122,7 +123,21 @@ async def device_sxprs(context: CallContext, dom: str | int, device_class: str) 
 
 
 def _attached(device: DeviceView) -> list[Any]:
-    return [device.devid, [[key, value] for key, value in device.frontend.items()]]
+    pairs: list[Any] = [[key, value] for key, value in device.frontend.items()]
+    if device.device_class == "vusb":
+        pairs += _controller(device.backend)
+    return [device.devid, pairs]
+
+
+def _controller(backend: Mapping[str, str]) -> list[Any]:
+    """What `xm usb-list` reads: version, number of ports, and `(port (1 1-1.4) (2 '') …)`."""
+    ports = [
+        [key.removeprefix("port/"), bus] for key, bus in backend.items() if key.startswith("port/")
+    ]
+    return [
+        *([key, backend[key]] for key in ("usb-ver", "num-ports") if key in backend),
+        ["port", *sorted(ports, key=lambda pair: int(pair[0]) if pair[0].isdigit() else 0)],
+    ]
 
 
 def _configured(config: DomainConfig | None, device_class: str) -> list[Any]:

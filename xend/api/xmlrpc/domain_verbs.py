@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from xend.api.xmlrpc.context import CallContext
 from xend.api.xmlrpc.domain_reads import answer
-from xend.config.devicesxp import decode_device
 from xend.config.vmsxp import decode_vm
-from xend.core.ports import DeviceClass
 from xend.errors import (
     DomainNotFound,
     DomainStateError,
     InvalidArgument,
     OperationFailed,
-    UnsupportedFeature,
     XendError,
 )
-from xend.model.devices import Device, Disk, OtherDevice, Pci, Vfb, Vif, Vkbd
 from xend.model.units import MiB, kib
 
 log = logging.getLogger("xend.XMLRPCServer")
@@ -206,60 +201,3 @@ async def sched_credit2_set(context: CallContext, dom: str | int, weight: int | 
         raise InvalidArgument("weight is out of range", argument="weight", value=weight)
     await context.service.set_scheduler(dom, weight=weight, caller=context.caller)
     return 0
-
-
-# -- Devices --------------------------------------------------------------------------------------
-
-
-async def wait_for_devices(context: CallContext, dom: str | int) -> None:
-    await context.service.wait_for_devices(dom)
-
-
-async def device_create(context: CallContext, dom: str | int, config: list[Any]) -> None:
-    for device in decode_device(config):
-        await context.service.attach_device(dom, _class_of(device), device, caller=context.caller)
-
-
-_CLASSES: Final[Mapping[type[Device], DeviceClass]] = {
-    Disk: "vbd",
-    Vif: "vif",
-    Vfb: "vfb",
-    Vkbd: "vkbd",
-    Pci: "pci",
-}
-
-
-def _class_of(device: Device) -> DeviceClass:
-    found = _CLASSES.get(type(device))
-    if found is None:
-        name = device.device_class if isinstance(device, OtherDevice) else type(device).__name__
-        raise UnsupportedFeature(
-            feature=f"Attaching a device of class {name.lower()} to a running domain",
-            reason="libxl cannot do it",
-            instead="the domain's configuration, before it is started",
-        )
-    return found
-
-
-async def destroy_device(
-    context: CallContext,
-    dom: str | int,
-    device_class: str,
-    devid: str,
-    force: bool,
-    _rm_cfg: bool,
-) -> None:
-    """`devid` is a number, or the name that a guest sees of its disk."""
-    which: str | int = int(devid) if devid.isdigit() else devid
-    kind = {"tap": "vbd", "tap2": "vbd"}.get(device_class, device_class)
-    if kind not in ("vbd", "vif", "vfb", "vkbd", "pci"):
-        raise InvalidArgument(
-            f"Unknown device type: {device_class}", argument="class", value=device_class
-        )
-    await context.service.detach_device(
-        dom,
-        kind,  # type: ignore[arg-type]  # one of DeviceClass by the line above
-        which,
-        force=force,
-        caller=context.caller,
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from xend.api.xmlrpc import device_calls as devices
 from xend.api.xmlrpc import domain_reads as reads
 from xend.api.xmlrpc import domain_verbs as verbs
 from xend.api.xmlrpc import node_calls as node
@@ -143,17 +144,26 @@ _TABLE: Final[tuple[Method, ...]] = (
         Parameter("weight", optional_integer, None),
     ),
     # -- devices
-    _method("xend.domain.waitForDevices", verbs.wait_for_devices, DOM),
-    _method("xend.domain.device_create", verbs.device_create, DOM, Parameter("config", sxp)),
+    _method("xend.domain.waitForDevices", devices.wait_for_devices, DOM),
+    _method("xend.domain.device_create", devices.device_create, DOM, Parameter("config", sxp)),
     _method(
         "xend.domain.destroyDevice",
-        verbs.destroy_device,
+        devices.destroy_device,
         DOM,
         Parameter("class", text),
         Parameter("devid", text),
         Parameter("force", flag, False),
         Parameter("rm_cfg", flag, False),
     ),
+    _method(
+        "xend.domain.device_configure",
+        devices.device_configure,
+        DOM,
+        Parameter("config", sxp),
+        Parameter("devid", optional_text, None),
+    ),
+    _method("xend.domain.usb_add", devices.usb_add, DOM, Parameter("device", text)),
+    _method("xend.domain.usb_del", devices.usb_del, DOM, Parameter("device", text)),
     # -- the host
     _method("xend.node.info", node.info, Parameter("numa", flag, True)),
     _method("xend.node.dmesg.info", node.dmesg_info),

@@ -51,16 +51,6 @@ _MIGRATION = Reason(
     "this xend has no relocation server",
     "xm save, a copy of the file, and xm restore on the other host",
 )
-_CHANGE = Reason(
-    "Changing an attached device",
-    "this xend can only detach and attach",
-    "destroyDevice and then device_create (xm block-detach, xm block-attach)",
-)
-_USB = Reason(
-    "USB devices of a device model",
-    "libxl gives them to guests by controller and port",
-    "usbdev in the domain's configuration, or xl usbdev-attach",
-)
 _CONFIGURE = Reason(
     "Replacing the configuration of a running domain",
     "the original refused it too",
@@ -88,8 +78,6 @@ def _all() -> Iterable[tuple[str, Reason]]:
     )
     yield from _each("xend.domain.", "shadow_control shadow_mem_get shadow_mem_set", _SHADOW)
     yield from _each("xend.domain.", "migrate", _MIGRATION)
-    yield from _each("xend.domain.", "device_configure", _CHANGE)
-    yield from _each("xend.domain.", "usb_add usb_del", _USB)
     yield from _each("xend.domain.", "configure", _CONFIGURE)
     yield from _each("xend.domain.", "ioport_range_enable ioport_range_disable", _HOT_IO)
 

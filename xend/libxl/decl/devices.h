@@ -57,3 +57,29 @@ int libxl_device_pci_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_pci *p,
                             const libxl_asyncop_how *ao_how);
 int libxl_device_pci_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_pci *p,
                              const libxl_asyncop_how *ao_how);
+int libxl_cdrom_insert(libxl_ctx *ctx, uint32_t domid, libxl_device_disk *disk,
+                       const libxl_asyncop_how *ao_how);
+
+void libxl_device_usbctrl_init(libxl_device_usbctrl *p);
+void libxl_device_usbctrl_dispose(libxl_device_usbctrl *p);
+char *libxl_device_usbctrl_to_json(libxl_ctx *ctx, libxl_device_usbctrl *p);
+int libxl_device_usbctrl_from_json(libxl_ctx *ctx, libxl_device_usbctrl *p, const char *json);
+int libxl_device_usbctrl_add(libxl_ctx *ctx, uint32_t domid, libxl_device_usbctrl *p,
+                             const libxl_asyncop_how *ao_how);
+int libxl_device_usbctrl_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_usbctrl *p,
+                                const libxl_asyncop_how *ao_how);
+int libxl_device_usbctrl_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_usbctrl *p,
+                                 const libxl_asyncop_how *ao_how);
+int libxl_devid_to_device_usbctrl(libxl_ctx *ctx, uint32_t domid, int devid,
+                                  libxl_device_usbctrl *p);
+
+void libxl_device_usbdev_init(libxl_device_usbdev *p);
+void libxl_device_usbdev_dispose(libxl_device_usbdev *p);
+char *libxl_device_usbdev_to_json(libxl_ctx *ctx, libxl_device_usbdev *p);
+int libxl_device_usbdev_from_json(libxl_ctx *ctx, libxl_device_usbdev *p, const char *json);
+int libxl_device_usbdev_add(libxl_ctx *ctx, uint32_t domid, libxl_device_usbdev *p,
+                            const libxl_asyncop_how *ao_how);
+int libxl_device_usbdev_remove(libxl_ctx *ctx, uint32_t domid, libxl_device_usbdev *p,
+                               const libxl_asyncop_how *ao_how);
+int libxl_ctrlport_to_device_usbdev(libxl_ctx *ctx, uint32_t domid, int ctrl, int port,
+                                    libxl_device_usbdev *p);

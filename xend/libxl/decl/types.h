@@ -11,6 +11,8 @@ typedef struct { int devid; ...; } libxl_device_nic;
 typedef struct { int devid; ...; } libxl_device_vfb;
 typedef struct { int devid; ...; } libxl_device_vkb;
 typedef struct { ...; } libxl_device_pci;
+typedef struct { int devid; ...; } libxl_device_usbctrl;
+typedef struct { ...; } libxl_device_usbdev;
 typedef struct { uint32_t stream_version; ...; } libxl_domain_restore_params;
 
 typedef struct {
