@@ -33,10 +33,11 @@ class SimInspector:
 
     async def pools(self) -> Sequence[PoolInfo]:
         domains = [domain.pool for domain in self._machine.domains.values()]
-        cpus = tuple(range(self._machine.cpus))
         return [
-            PoolInfo(number, name, SCHEDULER, domains.count(number), cpus if number == 0 else ())
-            for number, name in self._machine.pools.items()
+            PoolInfo(
+                number, pool.name, pool.scheduler, domains.count(number), tuple(sorted(pool.cpus))
+            )
+            for number, pool in self._machine.pools.items()
         ]
 
     async def shares(self, domids: Sequence[Domid]) -> Sequence[Share]:
