@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Protocol
 
 from xend.model.units import Domid
 
@@ -33,17 +34,28 @@ class KillSwitch:
         await self.point(f"{operation}.{stage}")
 
 
+class Switch(Protocol):
+    async def point(self, name: str) -> None: ...
+
+
 class Killing:
     """A journal or repository whose every call has a point before and a point after it."""
 
-    def __init__(self, real: Any, switch: KillSwitch, name: str) -> None:
+    def __init__(
+        self, real: Any, switch: Switch, name: str, *, only: Collection[str] | None = None
+    ) -> None:
+        """`only`: the methods that have points; None: all."""
         self._real = real
         self._switch = switch
         self._name = name
+        self._only = only
+
+    def _has_points(self, name: str) -> bool:
+        return self._only is None or name in self._only
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._real, name)
-        if not asyncio.iscoroutinefunction(method):
+        if not asyncio.iscoroutinefunction(method) or not self._has_points(name):
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
