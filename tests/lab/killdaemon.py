@@ -28,7 +28,7 @@ import xend.daemon.compose
 import xend.libxl.hypervisor
 from tests.killing import Killing
 from xend.daemon import run
-from xend.daemon.commandline import parse
+from xend.daemon.options import parse
 from xend.libxl.workers import Worker
 
 CHANGES = (
@@ -88,7 +88,7 @@ class ProcessSwitch:
             self.pass_by(f"worker {request['op']}: asked")
 
         async def read_and_pass(self_: Worker) -> dict[str, Any] | None:
-            message = await read(self_)
+            message: dict[str, Any] | None = await read(self_)
             if message is not None and "progress" in message:
                 self.pass_by(f"worker: {message['progress']}")
             return message

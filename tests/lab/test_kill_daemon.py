@@ -251,9 +251,9 @@ def _act(host: KillHost, verb: Verb, at: int) -> str:
     words = [word.replace("FOLDER", str(host.folder)) for word in verb.words]
     before = host.xl_guests().get(LINUX)
     done = subprocess.run([XM, *words], capture_output=True, text=True, timeout=180, check=False)
-    if verb.waits and not host.dead:
+    if verb.waits:
         deadline = time.monotonic() + 90
-        while not host.dead and len(host.passed()) < at and time.monotonic() < deadline:
+        while len(host.passed()) < at and time.monotonic() < deadline:
             if host.xl_guests().get(LINUX, before) != before and not host.open_intents():
                 break
             time.sleep(0.2)
@@ -293,7 +293,7 @@ def test_killed(host: KillHost, name: str, victim: str) -> None:
         return
     points = len(_try(host, name, 10**6, victim))
     assert points >= (1 if victim == "worker" else 2)
-    chosen = range(1, points + 1)
+    chosen = [*range(1, points + 1)]
     if not ALL_POINTS:
         few = min(FEW[victim], points)
         chosen = sorted(random.Random(f"{name} {victim}").sample(chosen, few))
