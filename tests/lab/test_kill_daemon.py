@@ -221,8 +221,9 @@ WITHOUT_WORKER = frozenset({"new", "delete", "rename"})
 
 
 @pytest.fixture(scope="module")
-def host(xend_running: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillHost]:
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillHost]:
     """With a guest that has nothing to do with it."""
+    ran = run("/etc/init.d/xend", "status").returncode == 0
     run("/etc/init.d/xend", "stop")
     maker, warm = DaemonMaker(), WarmCli()
     try:
@@ -234,16 +235,17 @@ def host(xend_running: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     finally:
         warm.close()
         maker.close()
-        run("/etc/init.d/xend", "start")
+        if ran:
+            run("/etc/init.d/xend", "start")
 
 
-def _bystander(host: KillHost) -> tuple[int, float]:
+def _bystander(host: KillHost) -> tuple[int, int]:
     """Its domid and how long it is up, in seconds, as xend says."""
-    words = host.xm_must("uptime", BYSTANDER).splitlines()[-1].split()
-    assert words[0] == BYSTANDER
-    days, clock = (int(words[2]), words[4]) if "day" in words[3] else (0, words[2])
-    seconds = sum(int(part) * 60**at for at, part in enumerate(reversed(clock.split(":"))))
-    return int(words[1]), days * 86400 + seconds
+    line = host.xm_must("uptime", BYSTANDER).splitlines()[-1]
+    found = re.fullmatch(BYSTANDER + r" +(\d+) +(\d+):(\d\d):(\d\d) *", line)
+    assert found, line
+    domid, hours, minutes, seconds = map(int, found.groups())
+    return domid, hours * 3600 + minutes * 60 + seconds
 
 
 def _act(host: KillHost, verb: Verb, at: int) -> str:
@@ -309,9 +311,8 @@ def _no_worker_is_needed(host: KillHost, name: str) -> None:
     assert _try(host, name, 10**6, "worker") == []
 
 
-def test_uptime_is_understood(host: KillHost) -> None:
-    """The checks above would be empty if the uptime stood still."""
+def test_the_uptime_goes_on(host: KillHost) -> None:
+    """The check of the bystander would be empty if it stood still."""
     _, before = _bystander(host)
-    time.sleep(1.5)
+    time.sleep(2)
     assert _bystander(host)[1] > before
-    assert re.search(r"\d+:\d\d:\d\d", host.xm_must("uptime", BYSTANDER))
