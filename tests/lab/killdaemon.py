@@ -7,9 +7,9 @@ journal, own worker processes.  What is added are the points, before and after e
 journal, the repository, the files, and every change that is asked of the hypervisor, and each
 message of a worker process.
 
-A folder controls it: once the file `arm` is there ({"at": 3, "victim": "daemon"}) points count,
-their names go to `passed`, and at the one with the number `at` the victim is killed: this process,
-or the worker processes that have an operation under way.
+A folder controls it: once the file `arm` is there ({"at": 3, "victim": "daemon", "round": 8})
+points count, in each round anew, and their names go to `passed`.  At the one with the number `at`
+the victim is killed: this process, or the worker processes that have an operation under way.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class ProcessSwitch:
         self._arm = folder / "arm"
         self._passed = folder / "passed"
         self._count = 0
+        self._round = 0
         self._working: set[int] = set()
 
     async def point(self, name: str) -> None:
@@ -57,6 +58,8 @@ class ProcessSwitch:
             return
         if order["victim"] == "worker" and not name.startswith("worker "):
             return
+        if order["round"] != self._round:
+            self._round, self._count = order["round"], 0
         self._count += 1
         with self._passed.open("a") as file:
             file.write(f"{name}\n")
@@ -90,7 +93,7 @@ class ProcessSwitch:
         async def read_and_pass(self_: Worker) -> dict[str, Any] | None:
             message: dict[str, Any] | None = await read(self_)
             if message is not None and "progress" in message:
-                self.pass_by(f"worker: {message['progress']}")
+                self.pass_by(f"worker says: {message['progress']}")
             return message
 
         worker.serve = serve_and_note

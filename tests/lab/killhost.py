@@ -111,6 +111,7 @@ class KillHost:
         self._maker = maker
         self._pid = 0
         self._pidfd = -1
+        self._round = 0
         self.state.mkdir()
         self.images.mkdir()
         (folder / "config.sxp").write_text("(loglevel DEBUG)\n")
@@ -151,6 +152,10 @@ class KillHost:
             return
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        self.died()
+
+    def died(self) -> None:
+        """It has been killed, or must be about to be."""
         _until(lambda: self.dead, 10, "a killed daemon lives")
         os.close(self._pidfd)
         self._pidfd = -1
@@ -158,7 +163,8 @@ class KillHost:
     def arm(self, at: int, victim: str) -> None:
         (self.folder / "passed").unlink(missing_ok=True)
         order = self.folder / "arm.new"
-        order.write_text(json.dumps({"at": at, "victim": victim}))
+        self._round += 1
+        order.write_text(json.dumps({"at": at, "victim": victim, "round": self._round}))
         order.rename(self.folder / "arm")
 
     def disarm(self) -> None:

@@ -272,7 +272,7 @@ def _try(host: KillHost, name: str, at: int, victim: str) -> list[str]:
     passed = host.passed()
     killed = len(passed) >= at
     if killed and victim == "daemon":
-        host.kill()
+        host.died()
         host.start()
     host.disarm()
     where = f"{name}, {victim} killed at {at}: {passed[at - 1] if killed else 'nothing'} ({said})"
