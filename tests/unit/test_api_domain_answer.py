@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
+from weakref import ref
 
 import pytest
 
@@ -93,6 +95,17 @@ def test_a_new_configuration_makes_a_new_template() -> None:
     changed = replace(VIEW, config=CONFIG.model_copy(update={"disks": ()}))
     tree = answers.encode(changed, devices=True)
     assert [child[1][0] for child in tree[1:] if child[0] == "device"] == ["vif"]
+
+
+def test_a_template_goes_with_its_configuration() -> None:
+    """Or a host on which domains come and go would keep one of each that there ever was."""
+    config = CONFIG.model_copy()
+    gone = ref(config)
+    answers = DomainAnswers()
+    answers.encode(replace(VIEW, config=config), devices=True)
+    del config
+    gc.collect()
+    assert gone() is None and not answers._templates
 
 
 def test_one_answer_does_not_leak_into_the_next() -> None:

@@ -1,22 +1,23 @@
 """A domain as old clients read it, quickly.
 
 Of a running domain's answer only a few values change from one listing to the next.  The rest is
-made once per configuration and shared by all answers: nobody may change an answer.
+made once per configuration and shared by all answers: nobody may change an answer.  It lives as
+long as that configuration does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
+from weakref import ref
 
 from xend.config.domainsxp import Observed, encode_domain
 from xend.core.views import DomainView
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo
 from xend.model.units import mib
-
-MAX_KEPT: Final = 4096
-"""Templates; when there are more, all are made anew."""
 
 _PATTERN: Final = Observed(
     domid=0, state="", start_time=0.0, cpu_time=0.0, online_vcpus=0, memory=0
@@ -28,8 +29,10 @@ class _Template:
 
     __slots__ = ("config", "places", "tree")
 
-    def __init__(self, config: DomainConfig, *, devices: bool) -> None:
-        self.config = config
+    def __init__(
+        self, config: DomainConfig, outlived: Callable[[object], None], *, devices: bool
+    ) -> None:
+        self.config = ref(config, outlived)
         self.tree = encode_domain(config, _PATTERN, devices=devices, vcpu_avail=False)
         self.places = {
             child[0]: place
@@ -66,11 +69,13 @@ class DomainAnswers:
             )
         key = (view.uuid, devices)
         template = self._templates.get(key)
-        if template is None or template.config is not config:
-            if len(self._templates) >= MAX_KEPT:
-                self._templates.clear()
-            template = self._templates[key] = _Template(config, devices=devices)
+        if template is None or template.config() is not config:
+            template = _Template(config, partial(self._forget, key), devices=devices)
+            self._templates[key] = template
         return template.fill(view, info)
+
+    def _forget(self, key: tuple[str, bool], _: object) -> None:
+        self._templates.pop(key, None)
 
 
 def _observed(view: DomainView) -> Observed:
