@@ -12,7 +12,6 @@ void libxl_pcitopology_list_free(libxl_pcitopology *list, int nr);
 
 int libxl_node_bitmap_alloc(libxl_ctx *ctx, libxl_bitmap *nodemap, int max_nodes);
 int libxl_domain_get_nodeaffinity(libxl_ctx *ctx, uint32_t domid, libxl_bitmap *nodemap);
-int libxl_get_freecpus(libxl_ctx *ctx, libxl_bitmap *cpumap);
 
 void libxl_sched_credit_params_init(libxl_sched_credit_params *params);
 int libxl_sched_credit_params_get(libxl_ctx *ctx, uint32_t poolid,
