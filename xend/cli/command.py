@@ -17,6 +17,7 @@ class Command:
         "alone",
         "counts",
         "doer",
+        "folder",
         "listed",
         "name",
         "options",
@@ -37,6 +38,7 @@ class Command:
         listed: bool = True,
         reads: bool = False,
         alone: bool = False,
+        folder: bool = False,
         plain: bool = False,
     ) -> None:
         self.name = name
@@ -53,8 +55,10 @@ class Command:
         self.reads = reads
         """Only looks: that it runs a second time does no harm."""
         self.alone = alone
-        """Needs the caller's folder or environment, or leaves traces: a warm process that has run
-        it runs nothing after it."""
+        """Needs the caller's environment or leaves traces: a warm process that has run it runs
+        nothing after it."""
+        self.folder = folder
+        """Needs the caller's folder, and is back from there when it has ended."""
         self.plain = plain
         """Needs the caller's own process: a warm one declines it."""
 

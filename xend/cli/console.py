@@ -94,6 +94,7 @@ def with_console(xm: Xm, typed: str, name: str, work: Callable[[], None]) -> int
     id, that is before its boot loader asks anything, and gives the child's exit status.
     """
     xm.out.flush()
+    xm.terminal.take_over()
     return _Attendance(xm, name, _Child(xm, typed, work)).run()
 
 

@@ -74,17 +74,29 @@ def _prepare(xm: Xm, command: Literal["create", "new"], args: list[str]) -> Crea
 def _launch(xm: Xm, request: CreateRequest) -> int:
     """Id of the new domain; whatever goes wrong, nothing is left of it."""
     try:
-        record = xm.call("xend.domain.create", request.sxp)
+        launch = _launch_at_once if xm.server.becomes_ours() else _launch_in_steps
+        name, domid = launch(xm, request)
     except Fault as fault:
         raise _refused(fault) from fault
+    if not request.quiet:
+        xm.print(f"Started domain {name} (id={domid})")
+    return domid
+
+
+def _launch_at_once(xm: Xm, request: CreateRequest) -> tuple[str, int]:
+    """Our own daemon does all of it in one job, and undoes it if it fails."""
+    name, domid = xm.call("xend.private.launch", request.sxp, bool(request.paused))
+    return name, domid
+
+
+def _launch_in_steps(xm: Xm, request: CreateRequest) -> tuple[str, int]:
+    """As the original did, for a daemon of any age."""
+    record = xm.call("xend.domain.create", request.sxp)
     name = child_value(record, "name")
     _wait_for_devices(xm, name)
     if not request.paused:
         _unpause(xm, name)
-    domid = int(child_value(record, "domid"))
-    if not request.quiet:
-        xm.print(f"Started domain {name} (id={domid})")
-    return domid
+    return name, int(child_value(record, "domid"))
 
 
 def _refused(fault: Fault) -> CommandFailed:

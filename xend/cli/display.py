@@ -42,6 +42,7 @@ def spawn_viewer(xm: Xm, domid: int, autopass: bool) -> None:
     """A viewer that goes on when the command has ended."""
     import subprocess
 
+    xm.terminal.take_over()
     argv, password = viewer_argv(domid, autopass)
     stdin = subprocess.DEVNULL if password is None else _password_file(password)
     try:

@@ -32,14 +32,14 @@ DOMAINS: tuple[Command, ...] = (
         "<ConfigFile> [options] [vars]",
         "Start a new domain as <ConfigFile> describes it.",
         "create.create",
-        alone=True,
+        folder=True,
     ),
     Command(
         "new",
         "<ConfigFile> [options] [vars]",
         "Register a domain to be managed, without starting it.",
         "create.new",
-        alone=True,
+        folder=True,
     ),
     Command(
         "delete",
@@ -64,7 +64,7 @@ DOMAINS: tuple[Command, ...] = (
         ("-L", "--live", "Let the domain run meanwhile"),
         ("-C", "--crash", "Crash the domain afterwards"),
         ("-R", "--reset", "Reset the domain afterwards"),
-        alone=True,
+        folder=True,
     ),
     Command(
         "list",
@@ -122,7 +122,7 @@ DOMAINS: tuple[Command, ...] = (
         "checkpoint.restore",
         (1, 2),
         _PAUSED,
-        alone=True,
+        folder=True,
     ),
     Command(
         "resume",
@@ -139,7 +139,7 @@ DOMAINS: tuple[Command, ...] = (
         "checkpoint.save",
         (2, 3),
         ("-c", "--checkpoint", "Let the domain go on afterwards"),
-        alone=True,
+        folder=True,
     ),
     Command(
         "shutdown", "<Domain> [-waRH]", "Ask a domain to shut down.", "shutdown.shutdown", (1, 4)

@@ -138,6 +138,14 @@ class Server:
         """Connected over the short way, which only this project's daemon has."""
         return self._frames is not None
 
+    def becomes_ours(self) -> bool:
+        """Connects, and says whether it is; what goes wrong the next call tells."""
+        try:
+            self._connected()
+        except OSError:
+            return False
+        return self.is_ours
+
     def call(self, method: str, *params: Any) -> Any:
         """The method's result, as plain values; Fault, Unreachable or ProtocolError otherwise."""
         for value in params:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
         def start(self, argv: list[str], env: Mapping[str, str]) -> Program:
             """Run that program beside this command."""
 
+        def take_over(self) -> None:
+            """From here on standard streams, folder and umask of this process are the caller's."""
+
         def leave(self) -> None:
             """In a child of the process that has it: it is the parent's alone."""
 
@@ -46,6 +49,9 @@ class LocalTerminal:
     def start(self, argv: list[str], env: Mapping[str, str]) -> LocalProgram:
         self._out.flush()
         return LocalProgram(os.posix_spawn(argv[0], argv, env))
+
+    def take_over(self) -> None:
+        """They are."""
 
     def leave(self) -> None:
         """Nothing to do: a child's output goes elsewhere already."""

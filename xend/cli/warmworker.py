@@ -36,6 +36,9 @@ _SOON = 1.0
 """Seconds, well below those that a launcher waits."""
 _CONTROL = _socket.CMSG_SPACE(_FDS * 4)
 _COLLECT_EVERY = 100
+_GROWTH = 4096
+"""KiB that a worker may have gained by reading domain files: one that made it big is let go."""
+_PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
 _BROKEN = (b"X", 1)
 """The answer when a command has not ended by itself."""
 
@@ -58,7 +61,7 @@ class BadRequest(Exception):
 class Request:
     """A command line as it arrives: its words, environment, umask and descriptors."""
 
-    __slots__ = ("argv", "env", "fds", "umask")
+    __slots__ = ("argv", "env", "fds", "taken_over", "umask")
 
     def __init__(self, data: bytes, fds: list[int]) -> None:
         texts = data.decode("utf-8", "surrogateescape").split("\0")
@@ -75,6 +78,8 @@ class Request:
         )
         self.fds = fds
         """Standard input, output, error, and the working folder."""
+        self.taken_over = False
+        """This process has become what the launcher is."""
 
     def command(self) -> Command | None:
         return command_of(self.argv)
@@ -148,9 +153,10 @@ class Launcher:
 class LauncherTerminal:
     """The terminal is the launcher's: it runs programs there."""
 
-    def __init__(self, launcher: Launcher, out: Stream) -> None:
+    def __init__(self, launcher: Launcher, out: Stream, request: Request) -> None:
         self._launcher = launcher
         self._out = out
+        self._request = request
 
     def replace(self, argv: list[str], env: Mapping[str, str]) -> NoReturn:
         """The launcher has the same environment, so it is not sent back."""
@@ -162,6 +168,9 @@ class LauncherTerminal:
         self._out.flush()
         self._launcher.tell_argv(b"R", argv)
         return LauncherProgram(self._launcher)
+
+    def take_over(self) -> None:
+        _take_over(self._request)
 
     def leave(self) -> None:
         self._launcher.sock.close()
@@ -220,6 +229,7 @@ class Worker:
         self._daemon = FrameConnection(run_dir + "/cli.sock")
         self._connected = False
         self._uids = (0, os.getuid())
+        self._most_memory = _resident() + _GROWTH
 
     def accept(self) -> Launcher | None:
         """A connection; None when the supervisor has gone."""
@@ -266,6 +276,8 @@ class Worker:
                 launcher.announce()
             if alone:
                 _take_over(request)
+            elif command is not None and command.folder:
+                os.fchdir(fds[3])
             answer = self._command(launcher, request)
         except LauncherGone:
             answer = None
@@ -275,13 +287,16 @@ class Worker:
             close_all(fds)
             if answer is not None:
                 launcher.tell(*answer)
-        return not alone
+        if command is None or not command.folder:
+            return not request.taken_over
+        os.chdir("/")
+        return not request.taken_over and _resident() <= self._most_memory
 
     def _command(self, launcher: Launcher, request: Request) -> tuple[bytes, int] | None:
         """How the command has ended; None when the launcher has become another program."""
         out = Stream(request.fds[1], launcher.before_write)
         program, *args = request.argv
-        terminal = LauncherTerminal(launcher, out)
+        terminal = LauncherTerminal(launcher, out, request)
         err = ErrorStream(request.fds[2], out, launcher.before_write)
         xm = Xm(out, err, request.env, terminal)
         if self._connected and request.env.get("XEND_RUN_DIR", RUN_DIR) == self._run_dir:
@@ -298,8 +313,15 @@ class Worker:
         return b"X", status & 0xFF
 
 
+def _resident() -> int:
+    """KiB of memory that this process has."""
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[1]) * _PAGE_KIB
+
+
 def _take_over(request: Request) -> None:
     """Make this process what the launcher is."""
+    request.taken_over = True
     os.umask(request.umask)
     os.fchdir(request.fds[3])
     for number, fd in enumerate(request.fds[:3]):

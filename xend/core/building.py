@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from xend.core.context import Body, Context, require_started
 from xend.core.jobs import Job
@@ -19,7 +22,7 @@ from xend.core.views import DomainView
 from xend.errors import ConfigError, DomainNotFound, DomainStateError, OperationFailed
 from xend.model.domain import DomainConfig
 from xend.model.status import Origin, PowerState
-from xend.model.units import DOM0, Domid
+from xend.model.units import DOM0, Domid, KiB
 
 log = logging.getLogger("xend.building")
 
@@ -54,11 +57,12 @@ class Building:
 
     async def create(self, job: Job, config: DomainConfig, *, paused: bool = False) -> DomainView:
         managed = str(config.uuid) in self._context.snapshot.managed
-        config = await self._checked(config)
+        config, needed = await self._checked(config)
         plan = plan_create(
             config,
             paused=paused,
             managed=managed,
+            needed=needed,
             timeout=self._context.settings.build_timeout,
         )
         return await self._view(await self.applier.apply(plan, job), config)
@@ -171,33 +175,54 @@ class Building:
         """Raises what is wrong with it, as far as that can be seen without building it."""
         await self._checked(config)
 
-    async def _checked(self, config: DomainConfig) -> DomainConfig:
-        """Complete, and without a mistake that can be seen from here."""
+    async def _checked(self, config: DomainConfig) -> tuple[DomainConfig, KiB]:
+        """Complete, and without a mistake that can be seen from here; and the memory it takes."""
         snapshot, files = self._context.snapshot, self._context.files
         check_unique_devices(config)
-        await self._context.store_answers()
-        await snapshot.refresh()
-        views = snapshot.views()
-        # The cheap refusals first: a name that is taken must not wait for a slow disk.
-        self._context.reserved.check_name(config.name, str(config.uuid), views, creating=True)
+        checks = (
+            self._context.store_answers(),
+            check_host(config, files),
+            self._context.hypervisor.memory_needed(config),
+        )
+        async with self._side_by_side(*checks) as running:
+            await snapshot.refresh()
+            views = snapshot.views()
+            # The cheap refusals first: a name that is taken must not wait for a slow disk.
+            self._context.reserved.check_name(config.name, str(config.uuid), views, creating=True)
+            *_, needed = [await check for check in running]
         if config.pool != "Pool-0":
             pools = await self._context.hypervisor.cpupools()
             if config.pool not in pools.values():
                 raise ConfigError(f"unknown pool {config.pool}", field="pool", value=config.pool)
-        await check_host(config, files)
         if any(vif.mac for vif in config.vifs):
             # Strangers' MACs count too; what they are is read once per stranger.
             strangers = [view for view in views if view.origin is Origin.FOREIGN]
             await asyncio.gather(*(snapshot.learn_config(view) for view in strangers))
-        return complete(config, self._context.reserved.taken_macs(snapshot.views()))
+        return complete(config, self._context.reserved.taken_macs(snapshot.views())), needed
+
+    @staticmethod
+    @asynccontextmanager
+    async def _side_by_side(
+        *checks: Coroutine[Any, Any, Any],
+    ) -> AsyncIterator[Sequence[asyncio.Task[Any]]]:
+        """Runs them while the block does something else; the block awaits them in the order in
+        which their errors count.  What is left at its end is cancelled."""
+        tasks = [asyncio.create_task(check, name="xend-check") for check in checks]
+        try:
+            yield tasks
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _view(self, domid: Domid | None, config: DomainConfig) -> DomainView:
         """What has been built, as readers see it."""
         snapshot = self._context.snapshot
-        await snapshot.refresh()
-        for view in snapshot.views():
-            if view.domid == domid:
-                return view
+        if domid is None or (view := snapshot.by_domid(domid)) is None:
+            await snapshot.refresh()
+            view = None if domid is None else snapshot.by_domid(domid)
+        if view is not None:
+            return view
         # It has ended already, e.g. a kernel that panics at once with on_crash = destroy.
         view_now = snapshot.by_uuid(str(config.uuid))
         if view_now is None:

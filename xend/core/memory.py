@@ -15,6 +15,7 @@ from xend.core.ports import Clock, Hypervisor
 from xend.core.snapshot import Snapshot
 from xend.core.views import ServiceSettings
 from xend.errors import ResourceError
+from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, HostInfo
 from xend.model.units import DOM0, KiB
 
@@ -55,12 +56,21 @@ class MemoryBroker:
         """uuid → KiB, for whoever wants to see them."""
         return dict(self._promised)
 
+    async def reserve_for(self, config: DomainConfig) -> None:
+        """What building it takes, for its uuid; else as `reserve`."""
+        needed, supply = await self._look(config)
+        await self._reserve(str(config.uuid), needed, supply)
+
     async def reserve(self, uuid: str, needed: KiB) -> None:
         """Waits a little for memory that is on its way, shrinks dom0 if that is allowed, or raises
         ResourceError(needed, available) in the original's words."""
+        _, supply = await self._look()
+        await self._reserve(uuid, needed, supply)
+
+    async def _reserve(self, uuid: str, needed: KiB, supply: _Supply) -> None:
+        """`supply`: as of just now, without an `await` since."""
         deadline = self._clock.monotonic() + self._settings.memory_wait
         while True:
-            supply = await self._look()
             if supply.free >= needed:  # No await since `_look` counted the promises.
                 self._promised[uuid] = needed
                 return
@@ -70,6 +80,7 @@ class MemoryBroker:
             if supply.free + supply.coming < needed:
                 await self._shrink_dom0(needed, supply)
             await self._clock.sleep(POLL_SECONDS)
+            _, supply = await self._look()
 
     def release(self, uuid: str) -> None:
         if self._promised.pop(uuid, None) is not None:
@@ -77,17 +88,15 @@ class MemoryBroker:
 
     async def available(self) -> KiB:
         """Free and not promised."""
-        return KiB((await self._look()).free)
+        return KiB((await self._look())[1].free)
 
-    async def _look(self) -> _Supply:
-        # First the domains, then the host: what a build gets in between makes `free` smaller and
-        # never larger, so a promise is at worst too careful.
+    async def _look(self, config: DomainConfig | None = None) -> tuple[KiB, _Supply]:
+        """What building `config` takes, and what there is."""
         while True:
             before = self._released
-            infos = await self._hypervisor.list_domains()
-            host = await self._hypervisor.host()
+            outlook = await self._hypervisor.memory_outlook(config)
             if before == self._released:
-                return self._supply(infos, host)
+                return outlook.needed, self._supply(outlook.domains, outlook.host)
             # A build ended meanwhile: its memory may be in neither its promise nor these numbers.
 
     def _supply(self, infos: Sequence[DomainInfo], host: HostInfo) -> _Supply:

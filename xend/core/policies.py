@@ -27,6 +27,8 @@ log = logging.getLogger("xend.policies")
 
 SETTLE_SECONDS = 0.1
 """Events that come in a burst (a hundred domains starting) cost one list, not a hundred."""
+BUILD_TURNS = 4
+"""So many such times a list that nobody asked for waits for a build that is under way."""
 
 
 class Policies:
@@ -117,11 +119,19 @@ class Policies:
     async def _refresh_when_stale(self) -> None:
         while True:
             await self._stale.wait()
+            await asyncio.sleep(SETTLE_SECONDS)
+            await self._while_building()
             self._stale.clear()
             try:
                 await self._context.snapshot.refresh(force=True)
             except XendError as error:
                 log.error("the list of domains could not be refreshed: %s", error)
+
+    async def _while_building(self) -> None:
+        """What comes up then is mostly ours, and known: the build needs the processor more."""
+        for _ in range(BUILD_TURNS):
+            if not self._context.snapshot.builds_under_way:
+                return
             await asyncio.sleep(SETTLE_SECONDS)
 
     async def _forget_the_gone(self) -> None:

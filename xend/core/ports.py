@@ -40,6 +40,8 @@ class Progress:
     domid: Domid | None = None
     percent: float | None = None
     bytes_done: int | None = None
+    info: DomainInfo | None = None
+    """Of a domain that has been built: who looks at it then need not ask again."""
 
 
 ProgressSink = Callable[[Progress], None]
@@ -69,6 +71,7 @@ class HypervisorEvent:
     reason: ShutdownReason = ShutdownReason.UNKNOWN
 
 
+<<<<<<< HEAD
 class PoolControl(Protocol):
     """The hypervisor's CPU pools.  A CPU is in one pool or in none (then it is free)."""
 
@@ -108,6 +111,16 @@ class UsbControl(Protocol):
         """Without a controller: any free port, of a new controller if need be."""
 
     async def unplug(self, domid: Domid, controller: int, port: int) -> None: ...
+=======
+@dataclass(frozen=True, slots=True)
+class MemoryOutlook:
+    """What a create would take, and what there is: one look, the domains before the host, so that
+    what a build gets in between makes the free memory smaller and never larger."""
+
+    needed: KiB
+    domains: Sequence[DomainInfo]
+    host: HostInfo
+>>>>>>> 1e4ed25 (A create in one job and few hops: checks side by side, one look at the memory, a warm command line that stays)
 
 
 class Hypervisor(Protocol):
@@ -195,6 +208,9 @@ class Hypervisor(Protocol):
     async def send_sysrq(self, domid: Domid, key: str) -> None: ...
 
     # -- long changes: each in a process of its own, cancelled by killing it ----------------------
+
+    async def memory_outlook(self, config: DomainConfig | None = None) -> MemoryOutlook:
+        """`memory_needed` (0 without a configuration), `list_domains` and `host` in one go."""
 
     async def memory_needed(self, config: DomainConfig) -> KiB:
         """What a create of this would take from free memory, the overhead included."""

@@ -61,10 +61,12 @@ class Snapshot:
 
     # -- What the hypervisor says ------------------------------------------------------------------
 
-    async def refresh(self, *, force: bool = False) -> None:
-        """Makes the table at most `max_age` old.  A refresh that began before the last change
-        of ours (`invalidate`) is not shared: who changes a domain then sees the change."""
-        if not force and self._clock.monotonic() - self._taken_at <= self._max_age:
+    async def refresh(self, *, force: bool = False, max_age: float | None = None) -> None:
+        """Makes the table at most `max_age` s old (None: as the settings say).  A refresh that
+        began before the last change of ours (`invalidate`) is not shared: who changes a domain
+        then sees the change."""
+        allowed = self._max_age if max_age is None or self._max_age < 0 else max_age
+        if not force and self._clock.monotonic() - self._taken_at <= allowed:
             return
         flight = self._flight
         if flight is None or flight[0] != self._age or flight[1].done():
@@ -84,6 +86,20 @@ class Snapshot:
     def invalidate(self) -> None:
         self._age += 1
         self._taken_at = float("-inf")
+
+    def unpaused(self, domid: Domid) -> None:
+        """We have built it and let it go, so that it had been paused once: what a list would say
+        that is asked for now."""
+        info = self._infos.get(domid)
+        if info is None:
+            self.invalidate()
+            return
+        self._age += 1  # A list that was asked for before has it paused still: it is dropped.
+        self._infos[domid] = replace(info, paused=False)
+
+    @property
+    def builds_under_way(self) -> bool:
+        return bool(self._building)
 
     async def _take(self, age: int) -> None:
         asked = self._clock.monotonic()
@@ -145,15 +161,21 @@ class Snapshot:
 
     def bind(self, domid: Domid, config: DomainConfig) -> None:
         """A domain that we make has got its domid."""
-        identity = self._known.get(domid)
+        known = identity = self._known.get(domid)
         if identity is None or identity.uuid != str(config.uuid):
             identity = Identity(domid, str(config.uuid), config.name)
         identity.origin = Origin.XEND
         identity.config = config
         identity.name = config.name
         self._admit(identity)
-        if domid not in self._infos:
+        if known is None and domid not in self._infos:
             self.invalidate()
+
+    def place(self, info: DomainInfo) -> None:
+        """What has just been seen of a domain that we have built, ahead of the next list."""
+        identity = self._known.get(info.domid)
+        if identity is not None and identity.is_of(info):
+            self._infos[info.domid] = info
 
     def own(self, owned: OwnedDomain) -> None:
         self.bind(owned.domid, owned.config)
@@ -253,6 +275,11 @@ class Snapshot:
             if view.origin is Origin.XEND:
                 return view
         return matches[0] if matches else None
+
+    def by_domid(self, domid: Domid) -> DomainView | None:
+        """As of the last refresh; None when that had no such domain."""
+        identity, info = self._known.get(domid), self._infos.get(domid)
+        return None if identity is None or info is None else self._view(identity, info)
 
     async def learn_config(self, view: DomainView) -> DomainView:
         """With its configuration, read from libxl if it is a stranger's.

@@ -37,6 +37,10 @@ log = logging.getLogger("xend.steps")
 
 Undo = Callable[[], Awaitable[None]]
 
+IDENTITY_MAX_AGE = 0.2
+"""Seconds: names and uuids that are taken.  Ours are always known; a stranger's that comes up in
+the same moment is found out by libxl."""
+
 
 @dataclass(slots=True)
 class Run:
@@ -45,6 +49,8 @@ class Run:
     job: Job
     intent: Intent | None = None
     domid: Domid | None = None
+    info: DomainInfo | None = None
+    """As it was when it had been built."""
     undo: list[tuple[str, Undo]] = field(default_factory=list)
     notes: set[asyncio.Task[None]] = field(default_factory=set)
     """The journal learns the domid while the build goes on."""
@@ -93,6 +99,7 @@ class Applier:
             case Unpause():
                 run.job.report(Progress("unpause", run.domid))
                 await self._context.unpause(_built(run))
+                self._context.snapshot.unpaused(_built(run))
             case RemoveFile():
                 await self._context.files.remove(step.path)
             case Settle():
@@ -111,7 +118,7 @@ class Applier:
 
     async def _reserve_identity(self, config: DomainConfig, run: Run) -> None:
         snapshot, reserved = self._context.snapshot, self._context.reserved
-        await snapshot.refresh()
+        await snapshot.refresh(max_age=IDENTITY_MAX_AGE)
         uuid = str(config.uuid)
         views = snapshot.views()
         if run.intent is not None and run.intent.kind == "restart":
@@ -129,10 +136,10 @@ class Applier:
     async def _reserve_memory(self, step: ReserveMemory, run: Run) -> None:
         run.job.report(Progress("memory"))
         uuid = str(step.config.uuid)
-        needed = step.needed
-        if needed is None:
-            needed = await self._context.hypervisor.memory_needed(step.config)
-        await self._context.memory.reserve(uuid, needed)
+        if step.needed is None:
+            await self._context.memory.reserve_for(step.config)
+        else:
+            await self._context.memory.reserve(uuid, step.needed)
         run.release.append(lambda: self._context.memory.release(uuid))
 
     async def _begin(self, step: Begin, run: Run) -> None:
@@ -151,6 +158,7 @@ class Applier:
                 run.domid = progress.domid
                 snapshot.bind(progress.domid, config)
                 self._note_domid(run, progress.domid)
+            run.info = progress.info or run.info
 
         # Pushed before the call: a build whose process was killed leaves a half-made domain.
         run.undo.append(("the build", lambda: self.remove_remains(uuid, run.domid)))
@@ -169,6 +177,8 @@ class Applier:
             raise OperationTimeout(operation=what, seconds=step.timeout) from error
         snapshot.invalidate()
         snapshot.bind(run.domid, config)
+        if run.info is not None:
+            snapshot.place(run.info)
 
     def _note_domid(self, run: Run, domid: Domid) -> None:
         if run.intent is not None:

@@ -22,6 +22,7 @@ from uuid import UUID
 from xend.core.ports import (
     DeviceClass,
     HypervisorEvent,
+    MemoryOutlook,
     Progress,
     ProgressSink,
     ShutdownRequest,
@@ -273,6 +274,16 @@ class XenHypervisor:
 
     # -- long changes ----------------------------------------------------------------------------
 
+    async def memory_outlook(self, config: DomainConfig | None = None) -> MemoryOutlook:
+        text = None if config is None else json.dumps(marshal.domain(config))
+
+        def look(context: Context) -> MemoryOutlook:
+            needed = KiB(0) if text is None else KiB(context.need_memory(text))
+            infos = _list(context)
+            return MemoryOutlook(needed, infos, self._host(context))
+
+        return await self._ask(self._query, "memory", None, look)
+
     async def memory_needed(self, config: DomainConfig) -> KiB:
         text = json.dumps(marshal.domain(config))
         return KiB(await self._ask(self._quick, "memory", None, lambda c: c.need_memory(text)))
@@ -282,7 +293,7 @@ class XenHypervisor:
             log.warning("%s: Xen has no such settings: %s", config.name, ", ".join(ignored))
         request = {"op": "create", "config": json.dumps(marshal.domain(config))}
         waits = bool(config.bootloader)
-        return Domid(await self._pool.run(request, _sink(progress), waits=waits))
+        return _built(await self._pool.run(request, _sink(progress), waits=waits), progress)
 
     async def destroy(self, domid: Domid) -> None:
         _not_dom0(domid, "destroy")
@@ -322,7 +333,7 @@ class XenHypervisor:
     ) -> Domid:
         text = None if config is None else json.dumps(marshal.domain(config))
         request = {"op": "restore", "path": str(path), "config": text}
-        return Domid(await self._pool.run(request, _sink(progress)))
+        return _built(await self._pool.run(request, _sink(progress)), progress)
 
     async def saved_config(self, path: Path) -> DomainConfig:
         return await self._quick.run(lambda _: _saved_config(path))
@@ -396,9 +407,23 @@ class XenHypervisor:
     async def _long(
         self, operation: str, domid: Domid, progress: ProgressSink = ignore_progress, **more: Any
     ) -> Any:
-        await self.domain(domid)
         request = {"op": operation, "domid": domid, **more}
-        return await self._pool.run(request, _sink(progress, domid))
+        try:
+            return await self._pool.run(request, _sink(progress, domid))
+        except XendError:
+            await self.domain(domid)  # Raises DomainNotFound, the better answer.
+            raise
+
+
+def _built(answer: Sequence[Any], progress: ProgressSink) -> Domid:
+    """The domid in a worker's answer; what the domain looked like then is reported."""
+    from xend.libxl.ctx import DOMINFO
+
+    domid, seen = Domid(answer[0]), str(answer[1])
+    if seen:
+        info = observed.domain(DOMINFO.unpack(bytes.fromhex(seen)))
+        progress(Progress("built", domid, info=info))
+    return domid
 
 
 def partial_path(path: Path) -> Path:

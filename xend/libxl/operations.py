@@ -16,15 +16,15 @@ from typing import Any
 
 from xend.libxl import devicework, savefile
 from xend.libxl._xl import ffi, lib
-from xend.libxl.ctx import INVALID_DOMID, SHUTDOWN, Context
+from xend.libxl.ctx import DOMINFO, INVALID_DOMID, SHUTDOWN, Context
 from xend.libxl.handle import ProgressCallback, XlError
 
 _SUSPENDED = 2
 """SHUTDOWN_suspend of xen/include/public/sched.h."""
 
 
-def create(context: Context, progress: ProgressCallback, config: str) -> int:
-    """Builds a domain and leaves it paused; its domid."""
+def create(context: Context, progress: ProgressCallback, config: str) -> tuple[int, str]:
+    """Builds a domain and leaves it paused; its domid, and DOMINFO of it in hexadecimal."""
     seen = [0]
 
     def note(domid: int, what: str, percent: int, done: int, total: int) -> None:
@@ -34,13 +34,13 @@ def create(context: Context, progress: ProgressCallback, config: str) -> int:
     domid = ffi.new("uint32_t *", INVALID_DOMID)
     with context.config(config) as wanted, context.listening(note) as how:
         rc = lib.libxl_domain_create_new(context.raw, wanted, domid, ffi.NULL, how)
-    return _built(context, "create", rc, domid[0], seen[0], config)
+    return _built(context, "create", rc, domid[0], seen[0], config), _seen(context, domid[0])
 
 
 def restore(
     context: Context, progress: ProgressCallback, path: str, config: str | None = None
-) -> int:
-    """From a save file; `config` (JSON) instead of the one in the file.  Left paused."""
+) -> tuple[int, str]:
+    """From a save file; `config` (JSON) instead of the one in the file.  Else as `create`."""
     seen = [0]
 
     def note(domid: int, what: str, percent: int, done: int, total: int) -> None:
@@ -61,7 +61,7 @@ def restore(
                 )
         finally:
             lib.libxl_domain_restore_params_dispose(params)
-    return _built(context, "restore", rc, domid[0], seen[0], chosen)
+    return _built(context, "restore", rc, domid[0], seen[0], chosen), _seen(context, domid[0])
 
 
 def _built(context: Context, operation: str, rc: int, domid: int, seen: int, config: str) -> int:
@@ -77,6 +77,12 @@ def _built(context: Context, operation: str, rc: int, domid: int, seen: int, con
         lib.libxl_domain_destroy(context.raw, left, ffi.NULL)
         context.take_log()
     raise error
+
+
+def _seen(context: Context, domid: int) -> str:
+    """Nothing when it has gone already."""
+    info = context.info(domid)
+    return "" if info is None else DOMINFO.pack(*info).hex()
 
 
 def without_domid(config: str) -> str:

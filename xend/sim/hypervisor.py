@@ -21,6 +21,7 @@ from xend.core.ports import (
     DeviceClass,
     HypervisorEvent,
     HypervisorEventKind,
+    MemoryOutlook,
     Progress,
     ProgressSink,
     ShutdownRequest,
@@ -238,6 +239,11 @@ class SimHypervisor:
             self.machine.end(domain, ShutdownReason.REBOOT)
 
     # -- Long changes ----------------------------------------------------------------------------
+
+    async def memory_outlook(self, config: DomainConfig | None = None) -> MemoryOutlook:
+        needed = KiB(0) if config is None else await self.memory_needed(config)
+        infos = await self.list_domains()
+        return MemoryOutlook(needed, infos, await self.host())
 
     async def memory_needed(self, config: DomainConfig) -> KiB:
         return KiB(config.memory + OVERHEAD)

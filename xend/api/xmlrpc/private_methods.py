@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from xend.api.xmlrpc import private_calls as calls
+from xend.api.xmlrpc.domain_verbs import launch
 from xend.api.xmlrpc.method import Handler, Method
 from xend.api.xmlrpc.parameters import (
     Parameter,
@@ -13,6 +14,7 @@ from xend.api.xmlrpc.parameters import (
     integer,
     optional_integer,
     reference,
+    sxp,
     text,
 )
 
@@ -26,6 +28,7 @@ def _method(name: str, handler: Handler, *parameters: Parameter) -> Method:
 
 
 _TABLE: Final = (
+    _method("launch", launch, Parameter("config", sxp), Parameter("paused", flag)),
     _method("domains", calls.domains),
     _method("configurations", calls.configurations, _DOMIDS),
     _method("vcpus", calls.vcpus, _DOMIDS),
