@@ -71,7 +71,6 @@ class HypervisorEvent:
     reason: ShutdownReason = ShutdownReason.UNKNOWN
 
 
-<<<<<<< HEAD
 class PoolControl(Protocol):
     """The hypervisor's CPU pools.  A CPU is in one pool or in none (then it is free)."""
 
@@ -111,7 +110,8 @@ class UsbControl(Protocol):
         """Without a controller: any free port, of a new controller if need be."""
 
     async def unplug(self, domid: Domid, controller: int, port: int) -> None: ...
-=======
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryOutlook:
     """What a create would take, and what there is: one look, the domains before the host, so that
@@ -120,7 +120,6 @@ class MemoryOutlook:
     needed: KiB
     domains: Sequence[DomainInfo]
     host: HostInfo
->>>>>>> 1e4ed25 (A create in one job and few hops: checks side by side, one look at the memory, a warm command line that stays)
 
 
 class Hypervisor(Protocol):
