@@ -14,6 +14,7 @@
     │   ├── HypervisorError       libxl said no: operation, rc, and libxl's own log lines
     │   │   ├── WorkerCrashed     the process that ran a long operation died
     │   │   └── BootloaderFailed  pygrub and friends; carries their stderr
+    │   ├── JournalError          xend's own file: disk full, read-only …
     │   ├── DeviceFailed          a backend or its hotplug script failed; carries its stderr
     │   └── OperationTimeout
     ├── OperationCancelled
@@ -166,6 +167,13 @@ class OperationTimeout(OperationFailed):
 
     key = "operation.timeout"
     template = "{operation} did not finish within {seconds} s"
+
+
+class JournalError(OperationFailed):
+    """A file of xend's own could not be read or written.  Fields: `path`, `reason`."""
+
+    key = "journal.error"
+    template = "The journal {path} cannot be used: {reason}"
 
 
 class OperationCancelled(XendError):

@@ -15,8 +15,9 @@ import pytest
 
 from tests.simhost import disk, guest, vif
 from xend.core.ports import OwnedDomain
+from xend.errors import JournalError
 from xend.model.units import Domid
-from xend.store.journal import _TABLES, JournalError, SqliteJournal
+from xend.store.journal import _TABLES, SqliteJournal
 
 
 @pytest.fixture

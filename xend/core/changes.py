@@ -10,27 +10,39 @@ from pydantic import ValidationError
 from xend.core.context import Context
 from xend.core.ports import ManagedDomain
 from xend.core.views import DomainView
-from xend.errors import InvalidArgument
+from xend.errors import InvalidArgument, XendError
 from xend.model.domain import DomainConfig
 
 
 async def change_config(context: Context, view: DomainView, **updates: Any) -> None:
     """To the journal if it runs and is ours, to the repository if it is managed; of a stranger
     nothing is kept but what the next read brings.  Raises InvalidArgument."""
-    identity = context.snapshot.identity(view.domid) if view.domid is not None else None
-    if identity is not None and identity.owned is not None:
-        config = _updated(identity.owned.config, updates)
-        identity.owned = replace(identity.owned, config=config)
-        identity.config = config
-        identity.name = config.name
-        await context.journal.put_owned(identity.owned)
-    elif identity is not None:
-        identity.config = None
     managed = context.snapshot.managed.get(view.uuid)
     if managed is not None:
+        # First, since it is here that a disk is full: then nothing has changed.
         config = _updated(managed.config, updates)
         await context.repository.save(config)
         context.snapshot.managed[view.uuid] = ManagedDomain(config, managed.checkpoint)
+    try:
+        await _change_owned(context, view, updates)
+    except XendError:
+        if managed is not None:
+            await context.repository.save(managed.config)
+            context.snapshot.managed[view.uuid] = managed
+        raise
+
+
+async def _change_owned(context: Context, view: DomainView, updates: dict[str, Any]) -> None:
+    identity = context.snapshot.identity(view.domid) if view.domid is not None else None
+    if identity is not None and identity.owned is not None:
+        config = _updated(identity.owned.config, updates)
+        owned = replace(identity.owned, config=config)
+        await context.journal.put_owned(owned)
+        identity.owned = owned
+        identity.config = config
+        identity.name = config.name
+    elif identity is not None:
+        identity.config = None
 
 
 def _updated(config: DomainConfig, updates: dict[str, Any]) -> DomainConfig:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from xend.core.events import EventBus
 from xend.core.jobs import Job
 from xend.core.memory import MemoryBroker
 from xend.core.plan import IntentKind
@@ -27,10 +29,13 @@ from xend.errors import (
     DomainNotFound,
     DomainStateError,
     HypervisorError,
+    JournalError,
     XenStoreUnavailable,
 )
 from xend.model.status import PowerState
 from xend.model.units import DOM0, Domid
+
+log = logging.getLogger("xend.context")
 
 STORE_PATIENCE = 5.0
 """Seconds that xenstored may take for one read."""
@@ -50,6 +55,7 @@ class Context:
     settings: ServiceSettings
     snapshot: Snapshot
     memory: MemoryBroker
+    events: EventBus
     reserved: Reservations = field(default_factory=Reservations)
 
     async def store_answers(self) -> None:
@@ -107,7 +113,15 @@ class Context:
     ) -> AsyncIterator[OpenIntent]:
         """Around a change: on disk before it begins, settled when it has ended, well or not.
         Only when xend goes down in the middle does it stay open, for the next start."""
-        begun = await self.journal.begin(kind, uuid, data)
+        try:
+            begun = await self.journal.begin(kind, uuid, data)
+        except JournalError as error:
+            if kind != "destroy":
+                raise
+            # It frees what others wait for, and can only go forward: a full disk must not stop it.
+            log.error("a destroy is not in the journal: %s", error)
+            yield OpenIntent(0)
+            return
         intent = OpenIntent(begun.id)
         try:
             yield intent

@@ -98,7 +98,16 @@ class DomainService:
         )
         memory = MemoryBroker(hypervisor, snapshot, clock, settings)
         self._context = context = Context(
-            hypervisor, store, repository, journal, clock, files, settings, snapshot, memory
+            hypervisor,
+            store,
+            repository,
+            journal,
+            clock,
+            files,
+            settings,
+            snapshot,
+            memory,
+            self.events,
         )
         self._snapshot = snapshot
         building = self._building = Building(context)

@@ -67,8 +67,20 @@ class Hotplug:
         data = _intent(view.domid, device_class, device)
         async with self._context.intent(job, "attach", view.uuid, data):
             found = await self._context.hypervisor.attach_device(view.domid, device_class, device)
-            await change_config(self._context, view, **updates)
+            try:
+                await change_config(self._context, view, **updates)
+            except XendError:
+                if "devid" in found:
+                    await self._context.hypervisor.detach_device(
+                        view.domid, device_class, int(found["devid"]), force=True
+                    )
+                raise
+        self._tell("attached", view, device_class, found.get("devid", ""))
         return found
+
+    def _tell(self, kind: str, view: DomainView, device_class: str, devid: object) -> None:
+        ids = {"uuid": view.uuid, "name": view.name, "class": device_class, "devid": str(devid)}
+        self._context.events.publish(kind, "device", ids)
 
     def _prepared(self, view: DomainView, device: Device) -> Device:
         if isinstance(device, Vif) and not device.mac:
@@ -130,6 +142,7 @@ class Hotplug:
                 view.domid, device_class, found.devid, force=force
             )
             await self._take_out(view, device_class, devices, at)
+        self._tell("detached", view, device_class, found.devid)
 
     async def detach_pci(self, job: Job, ref: str | int, *, device: Pci) -> None:
         """By its address on the host."""

@@ -25,6 +25,7 @@ from xend.model.units import Domid
 
 log = logging.getLogger("xend.policies")
 
+LOOK_SECONDS = 60.0
 SETTLE_SECONDS = 0.1
 """Events that come in a burst (a hundred domains starting) cost one list, not a hundred."""
 BUILD_TURNS = 4
@@ -61,6 +62,7 @@ class Policies:
             "xend-release": self._follow_store("@releaseDomain"),
             "xend-refresh": self._refresh_when_stale(),
             "xend-forget": self._forget_the_gone(),
+            "xend-look": self._look_again(),
         }
         self._tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
 
@@ -141,6 +143,15 @@ class Policies:
                 await self._context.journal.drop_owned(owned.uuid, owned.domid)
             except XendError as error:
                 log.error("%s is gone, but still in the journal: %s", owned.config.name, error)
+
+    async def _look_again(self) -> None:
+        """A policy that could not be applied (the disk was full) is tried again."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look_at_all()
+            except XendError as error:
+                log.error("the domains could not be looked at: %s", error)
 
     async def look_at_all(self) -> None:
         """Something may have been missed: whoever of ours has ended gets its policy now."""

@@ -492,6 +492,15 @@ class JobLog(Protocol):
         """Newest first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Userdata:
+    """A file that libxl keeps for a domain, as long as that lives."""
+
+    path: Path
+    domid: int
+    uuid: str
+
+
 class HostFiles(Protocol):
     """What of dom0's file system a plan must know before anything is built."""
 
@@ -514,6 +523,10 @@ class HostFiles(Protocol):
     async def rename(self, old: Path, new: Path) -> None:
         """Durably: the file and the directory are fsynced.  Quiet when it has been done already
         (`old` is not there but `new` is); else raises OperationFailed."""
+
+    async def userdata(self) -> Sequence[Userdata]:
+        """/var/lib/xen/userdata-X.DOMID.UUID.NAME (libxl__userdata_path of libxl_dom.c).  They
+        outlive a crash of their toolstack, and of the host."""
 
     async def end_watchers(self, name: str) -> list[int]:
         """Ends the processes that `xl create` left behind to apply the policies of the domain of

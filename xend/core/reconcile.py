@@ -78,6 +78,27 @@ class Reconciliation:
         for intent in [intent for intent in ordered if intent.kind != "save"]:
             await self._settle(intent)
         await self._drop_the_gone()
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        """What libxl keeps of domains that are gone.  The files are looked for before the domains:
+        libxl writes none before there is the domain."""
+        left = await self._context.files.userdata()
+        if not left:
+            return
+        domains = await self._context.hypervisor.list_domains()
+        alive = {(info.domid, info.uuid) for info in domains}
+        swept = 0
+        for each in left:
+            if (each.domid, each.uuid) not in alive:
+                try:
+                    await self._context.files.remove(each.path)
+                except XendError as error:
+                    log.error("%s is of a domain that is gone: %s", each.path, error)
+                else:
+                    swept += 1
+        if swept:
+            log.info("removed %d files of domains that are gone", swept)
 
     async def _look(self) -> None:
         self._context.snapshot.invalidate()

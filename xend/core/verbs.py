@@ -11,7 +11,7 @@ from xend.core.context import Body, Context, not_started, require_started
 from xend.core.jobs import Job
 from xend.core.ports import ShutdownRequest
 from xend.core.steps import Applier
-from xend.errors import DomainStateError, InvalidArgument
+from xend.errors import DomainStateError, InvalidArgument, XendError
 from xend.model.status import PowerState
 from xend.model.units import DOM0
 
@@ -113,7 +113,12 @@ class Verbs:
             async with self._context.intent(job, "rename", view.uuid, data):
                 if view.domid is not None:
                     await self._context.hypervisor.rename(view.domid, view.name, new)
-                await change_config(self._context, view, name=new)
+                try:
+                    await change_config(self._context, view, name=new)
+                except XendError:
+                    if view.domid is not None:
+                        await self._context.hypervisor.rename(view.domid, new, view.name)
+                    raise
             identity = snapshot.identity(view.domid) if view.domid is not None else None
             if identity is not None:
                 identity.name = new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from xend.core.clock import SystemClock
 from xend.core.domains import DomainService
 from xend.daemon.options import Options
 from xend.daemon.settings import Settings
+from xend.errors import JournalError
 from xend.store.history import SqliteHistory
 from xend.store.hostfiles import LocalFiles, boot_id
 from xend.store.journal import SqliteJournal
@@ -19,6 +21,8 @@ from xend.store.repository import FileRepository
 
 if TYPE_CHECKING:
     from xend.core.ports import Clock, HostFiles, Hypervisor, XenStore
+
+log = logging.getLogger("xend.daemon")
 
 
 async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -> DomainService:
@@ -42,9 +46,7 @@ async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -
     journal = SqliteJournal(settings.database, boot=boot_id())
     stack.push_async_callback(journal.close)
     await journal.start()
-    history = SqliteHistory(settings.history, boot=boot_id())
-    stack.push_async_callback(history.close)
-    await history.start()
+    history = await _history(settings, stack)
     pools = PoolFile(settings.state_dir)
     stack.push_async_callback(pools.close)
     service = DomainService(
@@ -61,6 +63,18 @@ async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -
     stack.push_async_callback(service.close)
     await service.start()
     return service
+
+
+async def _history(settings: Settings, stack: AsyncExitStack) -> SqliteHistory | None:
+    """Without it xend still does its work."""
+    history = SqliteHistory(settings.history, boot=boot_id())
+    stack.push_async_callback(history.close)
+    try:
+        await history.start()
+    except JournalError as error:
+        log.error("events and jobs are only in memory: %s", error)
+        return None
+    return history
 
 
 def _real(files: HostFiles) -> tuple[Hypervisor, XenStore, HostFiles]:

@@ -291,7 +291,11 @@ class XenHypervisor:
     async def create(self, config: DomainConfig, progress: ProgressSink = ignore_progress) -> Domid:
         if ignored := marshal.ignored_settings(config):
             log.warning("%s: Xen has no such settings: %s", config.name, ", ".join(ignored))
-        request = {"op": "create", "config": json.dumps(marshal.domain(config))}
+        tree = marshal.domain(config)
+        # Xen sets the memory aside in one step before the build takes it page by page, so that
+        # whoever else builds meanwhile (xl, libvirt) cannot get it in between.
+        tree["b_info"]["claim_mode"] = "True"
+        request = {"op": "create", "config": json.dumps(tree)}
         waits = bool(config.bootloader)
         return _built(await self._pool.run(request, _sink(progress), waits=waits), progress)
 

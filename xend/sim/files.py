@@ -3,10 +3,10 @@ so that any configuration can be tried on any machine; what xend itself writes i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from xend.core.ports import HostFiles
+from xend.core.ports import HostFiles, Userdata
 
 
 class SimFiles:
@@ -20,6 +20,8 @@ class SimFiles:
         """`bridges` None: every bridge exists."""
         self._real = real
         self.missing = {*map(str, missing)}
+        self.left_behind: list[Userdata] = []
+        """What `userdata` finds, as long as it is there."""
         self.bridges = None if bridges is None else set(bridges)
 
     async def exists(self, path: Path) -> bool:
@@ -44,6 +46,9 @@ class SimFiles:
 
     async def rename(self, old: Path, new: Path) -> None:
         await self._real.rename(old, new)
+
+    async def userdata(self) -> Sequence[Userdata]:
+        return [each for each in self.left_behind if await self._real.exists(each.path)]
 
     async def end_watchers(self, name: str) -> list[int]:
         return []

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 from contextlib import suppress
 from pathlib import Path
 
+from xend.core.ports import Userdata
 from xend.errors import OperationFailed
 from xend.store.disk import DiskThreads
 
 _BRIDGES = Path("/sys/class/net")
 _PROCESSES = Path("/proc")
+_LIBXL = Path("/var/lib/xen")
+_USERDATA = re.compile(
+    r"userdata-[a-z]\.(\d{1,5})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\..+"
+)
 _XL_LOGS = "/var/log/xen/xl-{}.log"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -25,10 +31,13 @@ def boot_id() -> str:
 class LocalFiles:
     """Several threads, so that one dead NFS server does not stop the checks of all domains."""
 
-    def __init__(self, network: Path = _BRIDGES, processes: Path = _PROCESSES) -> None:
+    def __init__(
+        self, network: Path = _BRIDGES, processes: Path = _PROCESSES, libxl: Path = _LIBXL
+    ) -> None:
         self._threads = DiskThreads("xend-files", 4)
         self._network = network
         self._processes = processes
+        self._libxl = libxl
 
     async def close(self) -> None:
         await self._threads.close()
@@ -57,6 +66,9 @@ class LocalFiles:
 
     async def rename(self, old: Path, new: Path) -> None:
         await self._threads.run(_rename, old, new)
+
+    async def userdata(self) -> list[Userdata]:
+        return await self._threads.run(_userdata, self._libxl)
 
     async def end_watchers(self, name: str) -> list[int]:
         return await self._threads.run(_end_watchers, name, self._processes)
@@ -133,6 +145,16 @@ def _is_plain(path: Path) -> bool:
     with suppress(FileNotFoundError):
         return stat.S_ISREG(path.stat().st_mode)
     return True
+
+
+def _userdata(folder: Path) -> list[Userdata]:
+    found: list[Userdata] = []
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            match = _USERDATA.fullmatch(path.name)
+            if match and path.is_file():
+                found.append(Userdata(path, int(match[1]), match[2]))
+    return found
 
 
 def _end_watchers(name: str, processes: Path) -> list[int]:

@@ -20,9 +20,7 @@ from pydantic import ValidationError
 from xend.core.ports import Intent, OwnedDomain
 from xend.model.domain import DomainConfig
 from xend.model.units import Domid
-from xend.store.sqlite import Database, JournalError
-
-__all__ = ["JournalError", "SqliteJournal"]
+from xend.store.sqlite import Database
 
 log = logging.getLogger("xend.journal")
 

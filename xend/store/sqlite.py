@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from xend.errors import OperationFailed
+from xend.errors import JournalError
 from xend.store.disk import DiskThreads
 
 log = logging.getLogger("xend.journal")
@@ -19,13 +19,6 @@ log = logging.getLogger("xend.journal")
 T = TypeVar("T")
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
-
-
-class JournalError(OperationFailed):
-    """The journal's file could not be read or written.  Fields: `path`, `reason`."""
-
-    key = "journal.error"
-    template = "The journal {path} cannot be used: {reason}"
 
 
 class Database:
