@@ -69,7 +69,7 @@ class DomainConfig(BaseModel):
         DomainType,
         Setting(
             xm="builder",
-            xl="type",
+            xl="type, builder",
             sxp="image",
             xenapi="HVM_boot_policy",
             libxl="c_info.type",
@@ -131,7 +131,7 @@ class DomainConfig(BaseModel):
     vcpus: Annotated[
         int,
         Setting(
-            xm="vcpus",
+            xm="vcpus, maxvcpus",
             xl="maxvcpus",
             sxp="vcpus",
             xenapi="VCPUs_max",
@@ -239,7 +239,7 @@ class DomainConfig(BaseModel):
     cmdline: Annotated[
         str,
         Setting(
-            xm="extra, root, ip",
+            xm="extra, root, ip, gateway, netmask, hostname, interface, dhcp, nfs_server, nfs_root",
             xl="cmdline, extra, root",
             sxp="image.args",
             xenapi="PV_args",

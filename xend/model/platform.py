@@ -134,6 +134,11 @@ def _xl(
     )
 
 
+def _rest(name: str, kind: Kind, libxl: str, note: str) -> PlatformSetting:
+    """In no file of xm or xl, but in libxl (xl has some of them in its own xl.conf)."""
+    return PlatformSetting(name, Setting(libxl=libxl, kind=kind, note=note))
+
+
 _MACHINE: Final = (
     _both("pae", F, "hvm.pae", "physical address extension", xm_default="1", xl_default="1"),
     _both("acpi", F, "b_info.acpi", "ACPI tables", xm_default="1", xl_default="1"),
@@ -354,10 +359,10 @@ _LIMITS: Final = (
         "the suspend event channel is only in XenStore",
         xl_default="0",
     ),
-    _xl("blkdev_start", T, "b_info.blkdev_start", "first disk of Domain-0 that pygrub may use"),
-    _xl("claim_mode", F, "b_info.claim_mode", "stake its memory out before building"),
+    _rest("blkdev_start", T, "b_info.blkdev_start", "first disk of Domain-0 that pygrub may use"),
+    _rest("claim_mode", F, "b_info.claim_mode", "stake its memory out before building"),
     _xl("period", I, "b_info.sched_params.period", "rtds: period in µs", low=0),
-    _xl("budget", I, "b_info.sched_params.budget", "rtds: budget in µs", low=0),
+    _rest("budget", I, "b_info.sched_params.budget", "rtds: budget in µs"),
     _xl("extratime", I, "b_info.sched_params.extratime", "rtds: unused time too", low=0),
 )
 
