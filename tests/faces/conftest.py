@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,8 @@ from xend.sim.files import SimFiles
 from xend.sim.hypervisor import SimHypervisor
 from xend.sim.machine import SimMachine
 from xend.sim.xenstore import SimXenStore
+from xend.sim.xenstored import SimXenstored
+from xend.store.history import SqliteHistory
 from xend.store.hostfiles import LocalFiles
 from xend.store.journal import SqliteJournal
 from xend.store.records import SqliteRecords
@@ -38,15 +39,20 @@ def _loop_never_blocked(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail(f"the event loop was blocked by {probe.culprit}")
 
 
-@dataclass
 class Host:
     """A whole daemon but its process: the service over a simulated host, and its faces."""
 
     service: DomainService
     hypervisor: SimHypervisor
-    run: Path
-    log: Path
     records: SqliteRecords
+    faces: Faces
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run = folder / "run"
+        self.log = folder / "xend.log"
+        self._stage = Stage()
+        self._stack = AsyncExitStack()
 
     @property
     def xmlrpc(self) -> Path:
@@ -60,34 +66,58 @@ class Host:
     def cli(self) -> Path:
         return self.run / "cli.sock"
 
+    async def start(self) -> None:
+        make_directory(self.run)
+        self.service, self.hypervisor = await simulated(self.folder, self._stack, self._stage)
+        self.records = SqliteRecords(self.folder / "xend.db", synchronous="OFF")
+        self._stack.push_async_callback(self.records.close)
+        self.faces = Faces(
+            Listeners(), self.service, LinuxFacts(self.log), self.records, paths=(self.folder,)
+        )
+        self._stack.push_async_callback(self.faces.close)
+        specs = [
+            FaceSpec("xmlrpc", UnixAddress(self.xmlrpc)),
+            FaceSpec("rest", UnixAddress(self.rest)),
+            FaceSpec("cli", UnixAddress(self.cli)),
+        ]
+        assert await self.faces.apply(specs) == []
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    async def restart(self) -> None:
+        """The machine goes on; what was under way is cut off, as by a kill."""
+        await self.close()
+        self._stack = AsyncExitStack()
+        await self.start()
+
 
 @pytest_asyncio.fixture
 async def host(tmp_path: Path) -> AsyncIterator[Host]:
-    run = tmp_path / "run"
-    log = tmp_path / "xend.log"
-    make_directory(run)
-    async with AsyncExitStack() as stack:
-        service, hypervisor = await simulated(tmp_path, stack)
-        records = SqliteRecords(tmp_path / "xend.db", synchronous="OFF")
-        stack.push_async_callback(records.close)
-        faces = Faces(Listeners(), service, LinuxFacts(log), records, paths=(tmp_path,))
-        stack.push_async_callback(faces.close)
-        specs = [
-            FaceSpec("xmlrpc", UnixAddress(run / "xmlrpc.sock")),
-            FaceSpec("rest", UnixAddress(run / "rest.sock")),
-            FaceSpec("cli", UnixAddress(run / "cli.sock")),
-        ]
-        assert await faces.apply(specs) == []
-        yield Host(service, hypervisor, run, log, records)
+    host = Host(tmp_path)
+    await host.start()
+    yield host
+    await host.close()
 
 
-async def simulated(folder: Path, stack: AsyncExitStack) -> tuple[DomainService, SimHypervisor]:
+class Stage:
+    """What outlives the daemon: the machine and its XenStore."""
+
+    def __init__(self) -> None:
+        self.clock = SystemClock()
+        self.xenstored = SimXenstored()
+        self.machine = SimMachine(self.clock, self.xenstored)
+
+
+async def simulated(
+    folder: Path, stack: AsyncExitStack, stage: Stage | None = None
+) -> tuple[DomainService, SimHypervisor]:
     """A started service over a simulated host of 8 GiB and 4 CPUs."""
-    clock = SystemClock()
-    store = SimXenStore()
+    stage = stage or Stage()
+    store = SimXenStore(stage.xenstored)
     files = LocalFiles()
     stack.push_async_callback(files.close)
-    hypervisor = SimHypervisor(SimMachine(clock, store.daemon))
+    hypervisor = SimHypervisor(stage.machine)
     await store.start()
     stack.push_async_callback(store.close)
     await hypervisor.start()
@@ -97,9 +127,18 @@ async def simulated(folder: Path, stack: AsyncExitStack) -> tuple[DomainService,
     journal = SqliteJournal(folder / "xend.db", synchronous="OFF")
     await journal.start()
     stack.push_async_callback(journal.close)
-    settings = ServiceSettings(close_grace=0.0)
+    history = SqliteHistory(folder / "history.db", boot="this one")
+    await history.start()
+    stack.push_async_callback(history.close)
     service = DomainService(
-        hypervisor, store, repository, journal, clock, settings, files=SimFiles(files)
+        hypervisor,
+        store,
+        repository,
+        journal,
+        stage.clock,
+        ServiceSettings(close_grace=0.0),
+        files=SimFiles(files),
+        history=history,
     )
     stack.push_async_callback(service.close)
     await service.start()

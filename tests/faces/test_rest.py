@@ -12,41 +12,16 @@ import pytest_asyncio
 
 from tests.faces.conftest import Host
 from tests.faces.rawhttp import RawClient
+from tests.faces.restclient import PROBLEM, WAIT, check_problem, client_of, config, made
 from xend.api.rest.app import MAX_BODY
 from xend.core.ports import Progress
 from xend.model.units import Domid
 
-WAIT = {"Prefer": "wait=10"}
-PROBLEM = "application/problem+json"
-
 
 @pytest_asyncio.fixture
 async def rest(host: Host) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.AsyncHTTPTransport(uds=str(host.rest))
-    async with httpx.AsyncClient(transport=transport, base_url="http://xend") as client:
+    async with client_of(host.rest) as client:
         yield client
-
-
-def config(name: str = "prospero", **more: Any) -> dict[str, Any]:
-    return {"name": name, "memory": 65536, "kernel": "/boot/vmlinuz", **more}
-
-
-def check_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == PROBLEM
-    document: dict[str, Any] = response.json()
-    assert document["status"] == status
-    assert document["code"] == code
-    assert document["type"] == f"urn:xend:error:{code}"
-    assert document["title"] and document["detail"]
-    return document
-
-
-async def made(rest: httpx.AsyncClient, name: str = "prospero", **query: Any) -> dict[str, Any]:
-    response = await rest.post("/v1/domains", json=config(name), headers=WAIT, params=query)
-    assert response.status_code == 201, response.text
-    document: dict[str, Any] = response.json()
-    return document
 
 
 async def test_domain_0(rest: httpx.AsyncClient) -> None:

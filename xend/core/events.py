@@ -314,6 +314,11 @@ class EventBus:
             raise self.gone(after)
         return page
 
+    @property
+    def readers(self) -> int:
+        """How many are caught up and follow."""
+        return len(self._readers)
+
     def join(self, reader: Subscription) -> None:
         self._readers.append(reader)
 
