@@ -54,8 +54,9 @@ def same(*words: str) -> str:
 def guests(xend_running: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A zoo: paused, running, oddly named, with devices, and one of another toolstack."""
     folder = tmp_path_factory.mktemp("zoo")
-    (folder / "data").write_bytes(bytes(1 << 20))
-    disks = [f"file:{folder}/data,xvda,w", f"file:{folder}/data,xvdb,r"]
+    for name in ("first", "second"):
+        (folder / f"{name}.img").write_bytes(bytes(1 << 20))
+    disks = [f"file:{folder}/first.img,xvda,w", f"file:{folder}/second.img,xvdb,r"]
     vif = ["mac=00:16:3e:00:00:21,bridge=xenbr0", "mac=00:16:3e:00:00:22,bridge=xenbr0"]
     zoo = [
         config(folder, "running", vcpus=2),

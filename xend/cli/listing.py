@@ -118,12 +118,17 @@ def domname(xm: Xm, args: list[str]) -> None:
 
 
 def domstate(xm: Xm, args: list[str]) -> None:
-    _, names = xm.options("domstate", args, "s", "domname=")
-    state = DomainRow(domain_records(xm, names)[0]).state
-    word = _state_word(state)
-    if word == "paused" and xm.call("xend.domain.getpauseflag", args[0]):
+    options, names = xm.options("domstate", args, "s", "domname=", "json")
+    as_tree = ("--json", "") in options
+    row = DomainRow(domain_records(xm, names)[0])
+    word = _state_word(row.state)
+    asked = names[0] if as_tree and names else args[0]
+    if word == "paused" and xm.call("xend.domain.getpauseflag", asked):
         word = "paused by admin"
-    if word:
+    if as_tree:
+        number = number_or_none(row.domid)
+        xm.print(as_json({"name": row.name, "domid": number, "state": word or None}))
+    elif word:
         xm.print(word)
 
 

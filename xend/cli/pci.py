@@ -105,17 +105,25 @@ def _as_dict(device: PciDevice) -> dict[str, Any]:
     return {"device": device.name, "vdev": None if virtual == "-" else virtual}
 
 
-def list_assignable(xm: Xm, _args: list[str]) -> None:
+def list_assignable(xm: Xm, args: list[str]) -> None:
     devices = xm.call("xend.node.pciinfo")
+    if "--json" in args:
+        found = None if devices is None else [{"device": _address(each)} for each in devices]
+        xm.print(as_json(found))
+        return
     if devices is None:
         xm.print("Error: pciback/pci-stub not loaded?")
         return
     for device in devices:
-        domain, bus, slot, function = (
-            _hex(child_value(device, key, default))
-            for key, default in (("domain", 0), ("bus", -1), ("slot", -1), ("func", -1))
-        )
-        xm.print(f"{domain:04x}:{bus:02x}:{slot:02x}.{function:01x}")
+        xm.print(_address(device))
+
+
+def _address(device: Any) -> str:
+    domain, bus, slot, function = (
+        _hex(child_value(device, key, default))
+        for key, default in (("domain", 0), ("bus", -1), ("slot", -1), ("func", -1))
+    )
+    return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:01x}"
 
 
 def _hex(value: Any) -> int:

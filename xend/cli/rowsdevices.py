@@ -80,7 +80,7 @@ DEVICES: tuple[Command, ...] = (
     Command(
         "pci-list-assignable-devices",
         "",
-        "Show the PCI devices that may be passed through.",
+        "Show the PCI devices that may be passed through. JSON with --json.",
         "pci.list_assignable",
         (0, 0),
         reads=True,
@@ -124,7 +124,7 @@ DEVICES: tuple[Command, ...] = (
     Command(
         "usb-list",
         "<Domain>",
-        "Show a domain's virtual USB controllers and what is plugged into them.",
+        "Show a domain's virtual USB controllers and what is plugged into them. JSON with --json.",
         "usb.list_attached",
         (1, 1),
         alone=True,
@@ -133,7 +133,7 @@ DEVICES: tuple[Command, ...] = (
     Command(
         "usb-list-assignable-devices",
         "",
-        "Show the USB devices of the host that no domain has.",
+        "Show the USB devices of the host that no domain has. JSON with --json.",
         "usb.list_assignable",
         (0, 0),
         alone=True,

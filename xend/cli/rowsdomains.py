@@ -204,7 +204,7 @@ DOMAINS: tuple[Command, ...] = (
     Command(
         "domstate",
         "<domain> ",
-        "Print the state of a domain in one word.",
+        "Print the state of a domain in one word. JSON with --json.",
         "listing.domstate",
         (1, 1),
         reads=True,

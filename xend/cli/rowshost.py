@@ -38,7 +38,7 @@ HOST: tuple[Command, ...] = (
     Command(
         "sched-credit2",
         "[-d <Domain> [-w[=WEIGHT]]",
-        "Show or set a domain's share under the credit2 scheduler.",
+        "Show or set a domain's share under the credit2 scheduler. JSON with --json.",
         "tuning.sched_credit2",
         None,
         ("-d DOMAIN", "--domain=DOMAIN", "The domain"),
@@ -47,7 +47,7 @@ HOST: tuple[Command, ...] = (
     Command(
         "sched-credit",
         "[-d <Domain> [-w[=WEIGHT]|-c[=CAP]]]",
-        "Show or set a domain's share under the credit scheduler.",
+        "Show or set a domain's share under the credit scheduler. JSON with --json.",
         "tuning.sched_credit",
         None,
         ("-d DOMAIN", "--domain=DOMAIN", "The domain"),

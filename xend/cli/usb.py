@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xend.cli.devices import DeviceRow
 from xend.cli.domains import running_domid
-from xend.cli.records import child_value, children, text_of
+from xend.cli.records import as_json, child_value, children, text_of
 from xend.cli.sysfs import Usb
 
 TYPE_CHECKING = False
@@ -24,8 +24,31 @@ def delete(xm: Xm, args: list[str]) -> None:
 
 def list_attached(xm: Xm, args: list[str]) -> None:
     host = Usb(xm.env)
-    for device in xm.call("xend.domain.getDeviceSxprs", args[0], "vusb"):
+    flags, names = xm.flags("usb-list", args, ":json")
+    devices = xm.call("xend.domain.getDeviceSxprs", names[0], "vusb")
+    if "json" in flags:
+        xm.print(as_json([_as_dict(device) for device in devices]))
+        return
+    for device in devices:
         _show_controller(xm, device, host)
+
+
+def _as_dict(device: Any) -> dict[str, Any]:
+    row = DeviceRow(device)
+    known = ["vusb", *device[1]]
+    ports = [port for found in children(known, "port")[:1] for port in found[1:]]
+    return {
+        "index": row.index,
+        "backend-id": row.backend_id,
+        "state": row.state,
+        "usb-ver": int(child_value(known, "usb-ver")),
+        "backend": row.backend,
+        "ports": {
+            text_of(port[0]): text_of(port[1]) or None
+            for port in ports
+            if isinstance(port, list) and len(port) == 2
+        },
+    }
 
 
 def _show_controller(xm: Xm, device: Any, host: Usb) -> None:
@@ -47,12 +70,15 @@ def _plugged(bus: str, host: Usb) -> str:
     return f"{bus} [{host.describe(bus)}]" if bus and host.is_connected(bus) else bus
 
 
-def list_assignable(xm: Xm, _args: list[str]) -> None:
+def list_assignable(xm: Xm, args: list[str]) -> None:
     host = Usb(xm.env)
     assigned = {item.bus for item in host.assigned()}
-    for bus in host.devices():
-        if bus not in assigned:
-            xm.print(f"{bus:<13s}: {host.describe(bus)}")
+    free = {bus: host.describe(bus) for bus in host.devices() if bus not in assigned}
+    if "--json" in args:
+        xm.print(as_json([{"device": bus, "description": text} for bus, text in free.items()]))
+        return
+    for bus, text in free.items():
+        xm.print(f"{bus:<13s}: {text}")
 
 
 def attach(xm: Xm, args: list[str]) -> None:

@@ -190,6 +190,7 @@ COMMANDS: tuple[XlCommand, ...] = (
         "-n, --numa         List host NUMA topology information",
         "Show the host and its Xen",
         "xlhost.info",
+        ("-n", "--numa", "With its topology."),
         reads=True,
     ),
     XlCommand(
@@ -303,7 +304,12 @@ COMMANDS: tuple[XlCommand, ...] = (
         modifies=True,
     ),
     XlCommand(
-        "uptime", "[-s] [Domain]", "Show for how long domains run", "xllist.uptime", reads=True
+        "uptime",
+        "[-s] [Domain]",
+        "Show for how long domains run",
+        "xllist.uptime",
+        ("-s", "", "In one line each, with the time of day."),
+        reads=True,
     ),
     XlCommand("claims", "", "Show memory that is claimed", "xllist.claims", reads=True),
     XlCommand(
