@@ -15,18 +15,6 @@ from xend.model.units import Domid, KiB
 
 
 @dataclass(frozen=True, slots=True)
-class PoolInfo:
-    """A CPU pool (libxl_cpupoolinfo)."""
-
-    id: int
-    name: str
-    scheduler: str
-    """credit, credit2, null …"""
-    domains: int
-    cpus: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Share:
     """How a domain is scheduled (libxl_domain_sched_params)."""
 
@@ -78,8 +66,6 @@ class Inspector(Protocol):
 
     async def node_affinity(self, domids: Sequence[Domid]) -> Mapping[Domid, tuple[int, ...]]:
         """NUMA nodes; a domain that has gone is left out."""
-
-    async def pools(self) -> Sequence[PoolInfo]: ...
 
     async def shares(self, domids: Sequence[Domid]) -> Sequence[Share]:
         """A domain that has gone is left out."""

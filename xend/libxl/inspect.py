@@ -45,27 +45,6 @@ def node_affinity(context: Context, domids: Sequence[int]) -> dict[int, tuple[in
     return found
 
 
-def pools(context: Context) -> list[tuple[int, str, str, int, tuple[int, ...]]]:
-    """(id, name, scheduler, domains, CPUs) of each."""
-    count = ffi.new("int *")
-    listed = lib.libxl_list_cpupool(context.raw, count)
-    if listed == ffi.NULL:
-        raise XlError("list cpupools", lib.ERROR_FAIL, context.take_log())
-    try:
-        return [
-            (
-                pool.poolid,
-                c_text(pool.pool_name),
-                c_text(lib.xend_scheduler_name(pool.sched)),
-                pool.n_dom,
-                set_bits(pool.cpumap, pool.cpumap.size * 8),
-            )
-            for pool in listed[0 : count[0]]
-        ]
-    finally:
-        lib.libxl_cpupoolinfo_list_free(listed, count[0])
-
-
 def shares(context: Context, domids: Sequence[int]) -> list[tuple[int, str, int, int]]:
     """(domid, scheduler, weight, cap) of those that are there."""
     found = []
@@ -124,13 +103,6 @@ def set_credit2(context: Context, pool: int, limit: int) -> None:
     params.ratelimit_us = limit
     rc = lib.libxl_sched_credit2_params_set(context.raw, pool, params)
     context.check("set the scheduler's parameters", rc)
-
-
-def free_cpus(context: Context) -> int:
-    """How many CPUs are in no pool."""
-    with _bitmap() as cpus:
-        context.check("free cpus", lib.libxl_get_freecpus(context.raw, cpus))
-        return len(set_bits(cpus, cpus.size * 8))
 
 
 def pci_nodes(context: Context) -> list[tuple[int, int, int, int]]:

@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from xend.core.inspection import HostExtras, PoolInfo, PoolSchedule, Share
+from xend.core.inspection import HostExtras, PoolSchedule, Share
 from xend.errors import InvalidArgument
-from xend.libxl import marshal
+from xend.libxl import marshal, pools
 from xend.libxl.lanes import Lane
 from xend.model.domain import DomainConfig
 from xend.model.units import Domid, KiB
@@ -65,10 +65,6 @@ class XenInspector:
         )
         return found
 
-    async def pools(self) -> Sequence[PoolInfo]:
-        found = await self._ask(self._quick, "list cpupools", None, lambda c: _calls().pools(c))
-        return [PoolInfo(*each) for each in found]
-
     async def shares(self, domids: Sequence[Domid]) -> Sequence[Share]:
         found = await self._ask(
             self._query, "scheduling parameters", None, lambda c: _calls().shares(c, domids)
@@ -99,7 +95,7 @@ class XenInspector:
     async def host_extras(self) -> HostExtras:
         def read(context: Context) -> tuple[Any, ...]:
             calls = _calls()
-            found = (context.physinfo(), context.version(), calls.free_cpus(context))
+            found = (context.physinfo(), context.version(), len(pools.free_cpus(context)))
             return (*found, calls.pci_nodes(context), calls.NEWER_CAPABILITIES)
 
         physical, version, free, devices, words = await self._ask(self._query, "host", None, read)

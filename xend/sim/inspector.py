@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from xend.core.inspection import HostExtras, PoolInfo, PoolSchedule, Share
+from xend.core.inspection import HostExtras, PoolSchedule, Share
 from xend.errors import InvalidArgument
 from xend.model.domain import DomainConfig
 from xend.model.units import Domid, KiB
@@ -30,15 +30,6 @@ class SimInspector:
 
     async def node_affinity(self, domids: Sequence[Domid]) -> Mapping[Domid, tuple[int, ...]]:
         return {domid: (0,) for domid in domids if domid in self._machine.domains}
-
-    async def pools(self) -> Sequence[PoolInfo]:
-        domains = [domain.pool for domain in self._machine.domains.values()]
-        return [
-            PoolInfo(
-                number, pool.name, pool.scheduler, domains.count(number), tuple(sorted(pool.cpus))
-            )
-            for number, pool in self._machine.pools.items()
-        ]
 
     async def shares(self, domids: Sequence[Domid]) -> Sequence[Share]:
         present = [self._machine.domains[each] for each in domids if each in self._machine.domains]

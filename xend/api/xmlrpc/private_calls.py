@@ -206,11 +206,11 @@ async def host(context: CallContext, numa: bool) -> dict[str, Any]:
 
 
 async def pools(context: CallContext) -> list[list[Any]]:
-    """`[id, name, scheduler, domains, [CPU…]]`."""
-    found = await context.service.inspector.pools()
+    """Those that are active, by id: `[id, name, scheduler, domains, [CPU…]]`."""
     return [
-        [pool.id, pool.name, pool.scheduler, pool.domains, list(pool.cpus)]
-        for pool in sorted(found, key=lambda pool: pool.id)
+        [pool.id, pool.config.name, pool.scheduler, len(pool.domains), list(pool.cpus)]
+        for pool in await context.service.cpu_pools.list()
+        if pool.id is not None
     ]
 
 
