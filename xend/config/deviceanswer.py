@@ -65,7 +65,7 @@ def _encode_vfb(vfb: Vfb) -> list[sxp.Value]:
     if vfb.backend:
         fields["backend"] = vfb.backend
     if "vnc" not in vfb.other and "sdl" not in vfb.other:
-        fields[vfb.type] = 1
+        fields["vnc" if vfb.type == "none" else vfb.type] = int(vfb.type != "none")
     fields.update(vfb.other)
     fields |= _identity(vfb)
     return ["vfb", *in_order(fields)]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from xend.errors import ConfigError
-from xend.model.devices import Device
 from xend.model.domain import DomainConfig
 
-_D = TypeVar("_D", bound=Device)
+_D = TypeVar("_D", bound=BaseModel)
 
 
 def build_device(kind: type[_D], name: str, /, **fields: Any) -> _D:
-    """A device of the model; what the model refuses is an error that names the field."""
+    """A device of the model, or a part of one; what it refuses is an error that names the field."""
     try:
         return kind(**fields)
     except ValidationError as error:

@@ -22,7 +22,7 @@ from xend.libxl.marshal_devices import (
 )
 from xend.libxl.marshal_peripherals import peripherals, virtual_node
 from xend.libxl.marshal_platform import cpuid, has_place, place_platform
-from xend.model.devices import Vkbd
+from xend.model.devices import Vfb, Vkbd
 from xend.model.domain import DomainConfig, DomainType, ShutdownAction
 
 DEFAULT_POOL = "Pool-0"
@@ -58,8 +58,7 @@ def domain(config: DomainConfig) -> dict[str, Any]:
         "nics": [network(each, number) for number, each in enumerate(config.vifs)],
         "pcidevs": [passthrough(each) for each in config.pcis],
     }
-    if config.type is not DomainType.HVM:
-        lists["vfbs"] = [screen(each, number) for number, each in enumerate(config.vfbs)]
+    lists["vfbs"] = [screen(each, number) for number, each in enumerate(_frame_buffers(config))]
     lists["vkbs"] = [keyboard(each, number) for number, each in enumerate(_keyboards(config))]
     tree.update({key: devices for key, devices in lists.items() if devices})
     tree.update(peripherals(config))
@@ -76,12 +75,19 @@ def ignored_settings(config: DomainConfig) -> list[str]:
     return ignored + (["features"] if config.features else [])
 
 
+def _frame_buffers(config: DomainConfig) -> list[Vfb]:
+    """What an HVM guest's emulated card shows is no frame buffer."""
+    return [each for each in config.vfbs if config.type is not DomainType.HVM or each.paravirtual]
+
+
 def _keyboards(config: DomainConfig) -> list[Vkbd]:
-    """One for each frame buffer; an HVM guest has its emulated one, so only those of xl's `vkb`."""
+    """One for each frame buffer, and those of xl's `vkb`; an HVM guest has an emulated one."""
+    wanted = len(_frame_buffers(config))
     if config.type is DomainType.HVM:
-        return [each for each in config.vkbds if each.backend_type]
-    missing = len(config.vfbs) - len(config.vkbds)
-    return [*config.vkbds, *(Vkbd() for _ in range(missing))]
+        plain = [each for each in config.vkbds if not each.backend_type]
+        others = [each for each in config.vkbds if each.backend_type]
+        return [*(plain + [Vkbd()] * wanted)[:wanted], *others]
+    return [*config.vkbds, *(Vkbd() for _ in range(wanted - len(config.vkbds)))]
 
 
 def _create_info(config: DomainConfig) -> dict[str, Any]:
@@ -146,9 +152,12 @@ def _numa(config: DomainConfig) -> dict[str, Any]:
 
 def _affinity(wanted: tuple[tuple[int, ...], ...], vcpus: int) -> list[list[int]]:
     """One list per vcpu; a config that names fewer repeats them in turn, as the original did.
-    A vcpu that may run anywhere has an empty list in ours; Xen drops CPUs that there are not."""
-    rows = [sorted(set(row)) or list(range(_ANY_CPU)) for row in wanted]
-    return [rows[vcpu % len(rows)] for vcpu in range(vcpus)]
+    A vcpu that may run anywhere has an empty list in ours; Xen drops CPUs that there are not.
+    The last of those are left out: libxl leaves vcpus without a list alone."""
+    rows = [tuple(sorted(set(wanted[vcpu % len(wanted)]))) for vcpu in range(vcpus)]
+    while rows and not rows[-1]:
+        rows.pop()
+    return [list(row or range(_ANY_CPU)) for row in rows]
 
 
 def _boot(config: DomainConfig) -> dict[str, Any]:
@@ -174,5 +183,6 @@ def _boot(config: DomainConfig) -> dict[str, Any]:
 def _hvm(config: DomainConfig) -> dict[str, Any]:
     hvm: dict[str, Any] = {"vnc": {"enable": "False"}}
     for vfb in config.vfbs:
-        hvm |= screen_info(vfb)
+        if not vfb.paravirtual:
+            hvm |= screen_info(vfb)
     return hvm

@@ -16,6 +16,8 @@ _DEFAULT_INTERVAL_US = 50_000
 """xl.cfg(5): the time window of a rate that names none."""
 
 _QEMU_FORMATS = ("qcow", "qcow2", "vhd", "qed")
+_ALL_FUNCTIONS = 2**32 - 1
+"""LIBXL_PCI_FUNC_ALL."""
 _NIC_TYPES = {"ioemu": "vif_ioemu", "vif": "vif", "front": "vif", "netfront": "vif"}
 
 
@@ -100,24 +102,27 @@ def screen(wanted: Vfb, number: int | None = None) -> dict[str, Any]:
 
 def screen_info(wanted: Vfb) -> dict[str, Any]:
     """The part that a vfb and the emulated card of an HVM guest share."""
-    if wanted.type == "sdl":
-        sdl = {"enable": "True", "opengl": "True" if wanted.opengl else "False"}
-        texts = {"display": wanted.display, "xauthority": wanted.xauthority}
-        sdl |= {key: value for key, value in texts.items() if value}
-        tree: dict[str, Any] = {"sdl": sdl, "vnc": {"enable": "False"}}
-    else:
-        vnc: dict[str, Any] = {"enable": "True"}
-        vnc["findunused"] = "True" if wanted.vncunused else "False"
-        if wanted.vnclisten:
-            vnc["listen"] = wanted.vnclisten
-        if wanted.vncdisplay:
-            vnc["display"] = wanted.vncdisplay
-        if wanted.vncpasswd:
-            vnc["passwd"] = wanted.vncpasswd
-        tree = {"vnc": vnc}
+    tree: dict[str, Any] = {"vnc": _vnc(wanted) if wanted.type == "vnc" else {"enable": "False"}}
+    if wanted.type == "sdl" or wanted.sdl_too:
+        tree["sdl"] = _window(wanted)
     if wanted.keymap:
         tree["keymap"] = wanted.keymap
     return tree
+
+
+def _vnc(wanted: Vfb) -> dict[str, Any]:
+    vnc: dict[str, Any] = {"enable": "True", "findunused": str(wanted.vncunused)}
+    texts = {"listen": wanted.vnclisten, "passwd": wanted.vncpasswd}
+    vnc |= {key: value for key, value in texts.items() if value}
+    if wanted.vncdisplay:
+        vnc["display"] = wanted.vncdisplay
+    return vnc
+
+
+def _window(wanted: Vfb) -> dict[str, Any]:
+    texts = {"display": wanted.display, "xauthority": wanted.xauthority}
+    given = {key: value for key, value in texts.items() if value}
+    return {"enable": "True", "opengl": str(wanted.opengl)} | given
 
 
 def passthrough(wanted: Pci) -> dict[str, Any]:
@@ -128,6 +133,8 @@ def passthrough(wanted: Pci) -> dict[str, Any]:
         "dev": wanted.slot,
         "func": wanted.func,
     }
+    if not wanted.options.get("name"):
+        tree["vfunc_mask"] = _ALL_FUNCTIONS if wanted.options.get("all_functions") else 1
     if wanted.vslot is not None:
         tree["vdevfn"] = wanted.vslot << 3
     for name in ("msitranslate", "power_mgmt", "permissive", "seize"):

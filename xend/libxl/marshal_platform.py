@@ -32,7 +32,7 @@ _QEMU_OPTIONS: Final = {
 _RDM_POLICIES: Final = ("strict", "relaxed")
 _LMCE: Final = 1
 """XEN_HVM_MCA_CAP_LMCE."""
-_EVERYTHING: Final = 256
+_EVERYTHING: Final = 64
 """Width of libxl's viridian masks, LIBXL_BUILDINFO_HVM_VIRIDIAN_ENABLE_DISABLE_WIDTH."""
 
 _SAID_ELSEWHERE: Final = frozenset(

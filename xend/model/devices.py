@@ -159,8 +159,14 @@ class Vfb(Device):
     """A paravirtual frame buffer (or, for HVM, the emulated card's display)."""
 
     type: Annotated[
-        Literal["vnc", "sdl"], Setting(xm="vnc, sdl", xl="vnc, sdl", sxp="vnc, sdl", libxl="vnc")
+        Literal["vnc", "sdl", "none"],
+        Setting(xm="vnc, sdl", xl="vnc, sdl", sxp="vnc, sdl", libxl="vnc"),
     ] = "vnc"
+    """`none`: shown nowhere (`vnc=0` in an xl file)."""
+    sdl_too: Annotated[bool, Setting(xl="sdl", libxl="sdl", kind=Kind.FLAG)] = False
+    """Beside VNC also in a window."""
+    paravirtual: Annotated[bool, Setting(xl="vfb", note="an HVM guest's, beside its card")] = False
+    """Of an HVM guest: this is no emulated card's display, but a frame buffer beside it."""
     vnclisten: Annotated[
         str, Setting(xm="vnclisten", xl="vnclisten", sxp="vnclisten", libxl="vnc.listen")
     ] = ""
