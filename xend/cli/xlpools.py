@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from xend.cli.failures import Exit
+from xend.cli.xlcommand import number_at_start
 from xend.cli.xlsched import find_pool
 from xend.cli.xltuning import cpu_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
     from xend.cli.xlcommand import Xl
+
+_SCHEDULERS = ("unknown", "sedf", "credit", "credit2", "arinc653", "rtds", "null")
+"""libxl_scheduler of libxl_types.idl."""
 
 
 def list_pools(xl: Xl, args: list[str]) -> None:
@@ -87,16 +93,53 @@ def create(xl: Xl, args: list[str]) -> int:
             xl.help("cpupool-create")
             return 1
     text = _read(xl, file) + "".join(f"\n{word}" for word in settings) + "\n"
-    dry_run = xl.dry_run or "n" in given
-    default = "" if file is None else file.rpartition("/")[2]
-    made = xl.require(
-        "error on creating cpupool", "xend.private.pool_create", text, default, dry_run
-    )
-    xl.print(f'Using config file "{file or "command line"}"')
-    xl.print(f"cpupool name:   {made['name']}")
-    xl.print(f"scheduler:      {made['scheduler']}")
-    xl.print(f"number of cpus: {made['cpus']}")
+    source = file or "command line"
+    wanted = _Wanted(xl, xl.call("xend.private.settings", text, source), file)
+    xl.print(f'Using config file "{source}"')
+    xl.print(f"cpupool name:   {wanted.name}")
+    xl.print(f"scheduler:      {wanted.scheduler}")
+    xl.print(f"number of cpus: {len(wanted.cpus)}")
+    if not xl.dry_run and "n" not in given:
+        words = (wanted.name, wanted.scheduler, sorted(wanted.cpus))
+        xl.require("error on creating cpupool", "xend.private.pool_create", *words)
     return 0
+
+
+class _Wanted:
+    """A pool as xlcpupool.cfg(5) describes it; Exit when it cannot be."""
+
+    def __init__(self, xl: Xl, settings: dict[str, Any], file: str | None) -> None:
+        self._xl = xl
+        host = xl.call("xend.private.host", True)
+        pools = xl.call("xend.private.pools")
+        name = settings.get("name") or (file or "").rpartition("/")[2]
+        self.name = str(name) or self._refuse("Missing cpupool name!")
+        if any(pool[1] == self.name for pool in pools):
+            self._refuse(f'Pool name "{self.name}" already exists')
+        self.scheduler = str(settings.get("sched", host["xen_scheduler"]))
+        if self.scheduler not in _SCHEDULERS:
+            self._refuse("Unknown scheduler")
+        taken = {cpu for pool in pools for cpu in pool[4]}
+        self._free = set(range(len(host["cpu_topology"]))) - taken
+        self.cpus = self._cpus(settings, host["cpu_topology"])
+
+    def _cpus(self, settings: dict[str, Any], topology: list[list[int]]) -> set[int]:
+        if isinstance(nodes := settings.get("nodes"), list):
+            wanted = {number_at_start(node) or 0 for node in nodes}
+            found = {cpu for cpu, (_, _, node) in enumerate(topology) if node in wanted}
+            return found & self._free or self._refuse("no free cpu found")
+        listed = settings.get("cpus", [])
+        if isinstance(listed, str):
+            cpus = cpu_set(self._xl, listed)
+        else:
+            cpus = {number_at_start(cpu) or 0 for cpu in listed}
+        for cpu in sorted(cpus - self._free):
+            self._refuse(f"cpu {cpu} illegal or not free")
+        return cpus
+
+    def _refuse(self, message: str) -> NoReturn:
+        self._xl.complain(message)
+        raise Exit(1)
 
 
 def _read(xl: Xl, file: str | None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from xend.model.devices import Disk, Vif
 from xend.model.domain import DomainConfig
 from xend.model.units import Domid, KiB
 
@@ -60,6 +61,9 @@ class Inspector(Protocol):
 
     async def planned_text(self, config: DomainConfig) -> str:
         """libxl's JSON of what a create would ask for: nothing is made."""
+
+    async def planned_device(self, device: Disk | Vif) -> str:
+        """libxl's JSON of what an attach would ask for."""
 
     async def labels(self) -> Mapping[Domid, str]:
         """Security labels; domains without one are left out."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from xend.libxl._xl import ffi, lib
 from xend.libxl.ctx import INVALID_ENTRY, Context, set_bits
-from xend.libxl.handle import XlError, c_text
+from xend.libxl.handle import XlError, c_text, raw_bytes
 
 NEWER_CAPABILITIES: Final = ("vmtrace", "vpmu", "gnttab-v1", "gnttab-v2")
 """By bit of `xend_newer_capabilities`."""
@@ -126,6 +126,19 @@ def planned_text(context: Context, text: str) -> str:
     """A configuration as libxl writes it down, defaults left out."""
     with context.config(text) as config:
         return context.config_json(config)
+
+
+def planned_device(context: Context, device_class: str, text: str) -> str:
+    """A disk or an interface as libxl writes it down."""
+    kind = {"vbd": "disk", "vif": "nic"}[device_class]
+    device = ffi.new(f"libxl_device_{kind} *")
+    getattr(lib, f"libxl_device_{kind}_init")(device)
+    try:
+        read = getattr(lib, f"libxl_device_{kind}_from_json")
+        context.check(f"read {kind}", read(context.raw, device, raw_bytes(text)))
+        return context.owned_text(getattr(lib, f"libxl_device_{kind}_to_json")(context.raw, device))
+    finally:
+        getattr(lib, f"libxl_device_{kind}_dispose")(device)
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from xend.core.inspection import HostExtras, PoolSchedule, Share
 from xend.errors import InvalidArgument
-from xend.libxl import marshal, pools
+from xend.libxl import marshal, marshal_devices, pools
 from xend.libxl.lanes import Lane
+from xend.model.devices import Disk, Vif
 from xend.model.domain import DomainConfig
 from xend.model.units import Domid, KiB
 
@@ -52,6 +53,14 @@ class XenInspector:
         text = json.dumps(marshal.domain(config))
         planned: str = await self._ask(
             self._quick, "configuration", None, lambda c: _calls().planned_text(c, text)
+        )
+        return planned
+
+    async def planned_device(self, device: Disk | Vif) -> str:
+        device_class = "vbd" if isinstance(device, Disk) else "vif"
+        text = json.dumps(marshal_devices.hot_plugged(device_class, device))
+        planned: str = await self._ask(
+            self._quick, "device", None, lambda c: _calls().planned_device(c, device_class, text)
         )
         return planned
 

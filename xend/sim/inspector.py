@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from xend.core.inspection import HostExtras, PoolSchedule, Share
 from xend.errors import InvalidArgument
+from xend.model.devices import Disk, Vif
 from xend.model.domain import DomainConfig
 from xend.model.units import Domid, KiB
 from xend.sim.host import SCHEDULER
@@ -24,6 +25,9 @@ class SimInspector:
 
     async def planned_text(self, config: DomainConfig) -> str:
         return _text(config, config.name, str(config.uuid), config.memory)
+
+    async def planned_device(self, device: Disk | Vif) -> str:
+        return json.dumps(device.model_dump(mode="json"), indent=4, ensure_ascii=False) + "\n"
 
     async def labels(self) -> Mapping[Domid, str]:
         return {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from xend.api.xmlrpc import private_calls as calls
+from xend.api.xmlrpc import private_files as files
 from xend.api.xmlrpc.domain_verbs import launch
 from xend.api.xmlrpc.method import Handler, Method
 from xend.api.xmlrpc.parameters import (
@@ -20,6 +21,9 @@ from xend.api.xmlrpc.parameters import (
 
 PREFIX: Final = "xend.private."
 _DOM = Parameter("dom", reference)
+_TEXT = Parameter("text", text)
+_FILENAME = Parameter("filename", text)
+_CLASS = Parameter("class", files.device_class)
 _DOMIDS = Parameter("domids", calls.domids)
 
 
@@ -52,6 +56,18 @@ _TABLE: Final = (
     ),
     _method("set_memory", calls.set_memory, _DOM, Parameter("target", integer)),
     _method("set_max_memory", calls.set_max_memory, _DOM, Parameter("limit", integer)),
+    _method("plan", files.plan, _TEXT, _FILENAME, Parameter("json", flag, False)),
+    _method("create", files.create, _TEXT, _FILENAME, Parameter("paused", flag, False)),
+    _method("attach", files.attach, _DOM, _CLASS, Parameter("spec", text)),
+    _method("planned_device", files.planned_device, _CLASS, Parameter("spec", text)),
+    _method("settings", files.settings, _TEXT, _FILENAME),
+    _method(
+        "pool_create",
+        files.pool_create,
+        Parameter("name", text),
+        Parameter("scheduler", text),
+        Parameter("cpus", calls.cpus),
+    ),
     _method(
         "save",
         calls.save,
