@@ -257,3 +257,98 @@ def test_the_launcher_called_as_xl(xend: None, folder: Path) -> None:
             run = Commands([program], env, folder).run("list", executable=str(folder / "bin/xl"))
             assert run.returncode == status, run
             assert run.stdout.startswith("Name    " if status == 0 else "")
+
+
+XL_CONFIG = """
+name = "by-xl"
+type = "pv"
+memory = 48
+maxmem = 64
+vcpus = 2
+kernel = "/proc/version"
+vif = ["mac=00:16:3e:00:00:07,bridge=xenbr0"]
+nosuchsetting = 1
+"""
+
+
+@pytest.fixture
+def config(folder: Path) -> str:
+    path = folder / "by-xl.cfg"
+    path.write_text(XL_CONFIG)
+    return str(path)
+
+
+def test_create(xl: Run, config: str) -> None:
+    status, out, err = xl("create", config, "memory=40", 'name="other"')
+    assert (status, out) == (0, "")
+    assert err.startswith(f"Parsing config from {config}\n{config}:9:1: ")
+    assert xl("list", "other")[1].splitlines()[1].split()[2:5] == ["41", "2", "-b----"]
+    assert "00:16:3e:00:00:07" in xl("network-list", "other")[1]
+    status, out, err = xl("create", "-q", config, "name='other'")
+    assert (status, out) == (3, "")
+    assert "already exists" in err
+    assert xl("destroy", "other")[:2] == (0, "")
+    assert xl("create", "-p", "-f", config)[:2] == (0, "")
+    assert xl("list", "by-xl")[1].splitlines()[1].split()[4] == "--p---"
+    assert xl("destroy", "by-xl")[0] == 0
+
+
+def test_dry_runs(xl: Run, config: str) -> None:
+    for words in (["create", "-n", config], ["-N", "create", config]):
+        status, out, _ = xl(*words)
+        assert status == 0
+        assert json.loads(out)["c_info"]["name"] == "by-xl"
+    assert xl("domid", "by-xl")[0] == 1
+    status, out, _ = xl("-N", "block-attach", "0", "/dev/null,raw,xvdq,r")
+    assert (status, out[:7]) == (0, "disk: {")
+    assert xl("-N", "network-attach", "0", "bridge=br7")[1].startswith("vif: {")
+
+
+def test_files_that_are_wrong(xl: Run, folder: Path) -> None:
+    path = folder / "wrong.cfg"
+    path.write_text("memory = [")
+    status, out, err = xl("create", str(path))
+    assert (status, out) == (1, "")
+    assert f"{path}:1:" in err
+    assert xl("create", "/nosuch/file") == (
+        3,
+        "",
+        "Failed to read config file: /nosuch/file: No such file or directory\n",
+    )
+    assert xl("create") == (6, "", "Config file not specified and none in save file\n")
+    assert xl("create", str(path), "one", "two")[0] == 2
+
+
+def test_attaching(xl: Run, web: str) -> None:
+    assert xl("network-attach", "web", "mac=00:16:3e:00:00:08", "bridge=xenbr0") == (0, "", "")
+    assert "00:16:3e:00:00:08" in xl("network-list", "web")[1]
+    assert xl("network-attach", "web", "mac=nonsense")[0] == 1
+    assert xl("block-attach", "web", "/proc/version,raw", "xvdc,r") == (0, "", "")
+    assert xl("block-list", "web")[1].splitlines()[1].startswith("51744 0   ")
+    assert xl("block-detach", "web", "xvdz") == (1, "", "Error: Device xvdz not connected.\n")
+    assert xl("block-detach", "web", "xvdc") == (0, "", "")
+
+
+def test_cpu_pools(xl: Run, web: str, folder: Path) -> None:
+    assert xl("cpupool-list")[1].splitlines() == [
+        "Name               CPUs   Sched     Active   Domain count",
+        "Pool-0               4   credit2       y          2",
+    ]
+    assert xl("cpupool-list", "-c", "Pool-0")[1].splitlines()[1] == "Pool-0             0,1,2,3"
+    assert xl("cpupool-cpu-remove", "Pool-0", "2-3") == (0, "", "")
+    file = folder / "second"
+    file.write_text('name = "two"\ncpus = ["3"]\n')
+    shown = f'Using config file "{file}"\ncpupool name:   two\nscheduler:      credit2\n'
+    shown += "number of cpus: 1\n"
+    assert xl("cpupool-create", "-n", str(file)) == (0, shown, "")
+    assert xl("cpupool-list", "two")[0] == 1
+    assert xl("cpupool-create", str(file)) == (0, shown, "")
+    assert xl("cpupool-create", str(file))[::2] == (1, 'Pool name "two" already exists\n')
+    assert xl("cpupool-create", 'name="b"', 'cpus="3"')[::2] == (1, "cpu 3 illegal or not free\n")
+    assert xl("cpupool-migrate", "web", "two") == (0, "", "")
+    assert xl("list", "-c", "web")[1].splitlines()[1].endswith("             two")
+    assert xl("cpupool-migrate", "web", "Pool-0") == (0, "", "")
+    assert xl("cpupool-cpu-add", "two", "2") == (0, "", "")
+    assert xl("cpupool-list", "-c", "two")[1].splitlines()[1].endswith("2,3")
+    assert xl("cpupool-destroy", "two") == (0, "", "")
+    assert xl("cpupool-cpu-add", "Pool-0", "all") == (0, "", "")

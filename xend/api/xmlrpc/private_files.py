@@ -21,7 +21,8 @@ from xend.model.pools import PoolConfig
 
 async def plan(context: CallContext, text: str, filename: str, with_json: bool) -> dict[str, Any]:
     """`{name, json, notes, problems}` of a file in xl's syntax; nothing is made.  `json` is
-    libxl's own, only if asked for; with problems there is nothing else."""
+    libxl's own, only if asked for; with problems there is nothing else.  Values that
+    xl computes too, and says nothing of, are in no note."""
     try:
         found = await _read(context, text, filename)
     except InvalidFile as error:
@@ -30,7 +31,7 @@ async def plan(context: CallContext, text: str, filename: str, with_json: bool) 
     return {
         "name": found.config.name,
         "json": json,
-        "notes": [note.sentence(filename) for note in found.notes],
+        "notes": [each.sentence(filename) for each in found.notes if each.kind != "computed"],
         "problems": [],
     }
 
