@@ -85,6 +85,7 @@ def require(role: Role) -> Callable[[HTTPConnection], Awaitable[Caller]]:
             )
         return caller
 
+    check.role = role  # type: ignore[attr-defined]  # for the description of the interface
     return check
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -31,6 +32,7 @@ from xend.api.rest import (
 )
 from xend.api.rest.access import Access
 from xend.api.rest.bodies import InvalidBody
+from xend.api.rest.openapi import describe
 from xend.api.rest.idempotency import Idempotency
 from xend.api.rest.parameters import AllowedPaths
 from xend.api.rest.refusals import MalformedBody
@@ -67,6 +69,23 @@ def build(
     paths: tuple[Path, ...] = (),
 ) -> RestApp:
     """`paths`: directories of the host below which clients may name files."""
+    app = _application()
+    app.state.service = service
+    app.state.facts = facts
+    app.state.records = records
+    app.state.paths = AllowedPaths(paths)
+    app.state.domain_lists = domains.ListCache()
+    app.state.stopping = asyncio.Event()
+    once = Idempotency(app, records, service, MAX_BODY)
+    return RestApp(app, once, access)
+
+
+def description() -> dict[str, Any]:
+    """This interface, without anything behind it."""
+    return _application().openapi()
+
+
+def _application() -> FastAPI:
     app = FastAPI(
         title="xend",
         version=__version__,
@@ -75,22 +94,34 @@ def build(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
         exception_handlers={
             XendError: _xend_error,
             RequestValidationError: _invalid,
             HTTPException: _http_error,
         },
     )
-    app.state.service = service
-    app.state.facts = facts
-    app.state.records = records
-    app.state.paths = AllowedPaths(paths)
-    app.state.domain_lists = domains.ListCache()
-    app.state.stopping = asyncio.Event()
     for router in ROUTERS:
         app.include_router(router)
-    once = Idempotency(app, records, service, MAX_BODY)
-    return RestApp(app, once, access)
+    app.openapi = _Description(app)  # type: ignore[method-assign]
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+class _Description:
+    """Made once, when it is first asked for."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._made: dict[str, Any] | None = None
+
+    def __call__(self) -> dict[str, Any]:
+        if self._made is None:
+            self._made = describe(self._app)
+        return self._made
 
 
 class RestApp:

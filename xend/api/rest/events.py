@@ -180,6 +180,7 @@ def _sse(event: Event) -> str:
     "/v1/events",
     summary="Everything that happens, as it happens (server-sent events; also a WebSocket)",
     response_class=Response,
+    openapi_extra={"x-stream": True},
     responses={
         200: {
             "description": "One event after the other, each as `id: NUMBER` and `data: JSON`; a "
