@@ -84,7 +84,7 @@ async def test_topics(host: Host, rest: httpx.AsyncClient) -> None:
     start = host.service.events.newest
     await made(rest)
     await rest.post("/v1/domains/prospero/actions/destroy", headers=WAIT)
-    query = {"since": start, "topics": "domain"}
+    query: dict[str, str | int] = {"since": start, "topics": "domain"}
     async with rest.stream("GET", "/v1/events", params=query) as response:
         found = await until(sse(response), "destroyed")
     assert {event["topic"] for event in found} == {"domain"}

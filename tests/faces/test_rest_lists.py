@@ -65,6 +65,7 @@ async def test_fields(rest: httpx.AsyncClient) -> None:
 async def test_pages(rest: httpx.AsyncClient) -> None:
     seen: list[str] = []
     query: dict[str, Any] = {"limit": 2, "sort": "name", "fields": "name"}
+    page: dict[str, Any] = {}
     for _ in range(3):
         page = (await rest.get("/v1/domains", params=query)).json()
         seen += [item["name"] for item in page["items"]]

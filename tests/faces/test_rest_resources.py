@@ -116,7 +116,7 @@ async def test_memory(rest: httpx.AsyncClient) -> None:
     response = await rest.patch(f"{HERE}/memory", json={"target": 1 << 30}, headers=WAIT)
     document = check_problem(response, 422, "argument.invalid")
     assert document["pointer"] == "/memory"
-    for body in ({"target": 0}, {"target": "x"}, {"size": 1}, {"target": True and 1.5}):
+    for body in ({"target": 0}, {"target": "x"}, {"size": 1}, {"target": 1.5}):
         response = await rest.patch(f"{HERE}/memory", json=body, headers=WAIT)
         check_problem(response, 422, "request.invalid")
     for body in ({}, {"target": 65536, "maximum": 131072}):

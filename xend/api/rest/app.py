@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from fastapi import FastAPI, Request
-from fastapi.routing import APIRoute
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -32,8 +32,8 @@ from xend.api.rest import (
 )
 from xend.api.rest.access import Access
 from xend.api.rest.bodies import InvalidBody
-from xend.api.rest.openapi import describe
 from xend.api.rest.idempotency import Idempotency
+from xend.api.rest.openapi import describe
 from xend.api.rest.parameters import AllowedPaths
 from xend.api.rest.refusals import MalformedBody
 from xend.core.domains import DomainService
@@ -120,7 +120,7 @@ class _Description:
 
     def __call__(self) -> dict[str, Any]:
         if self._made is None:
-            self._made = describe(self._app)
+            self._made = describe(self._app, ROUTERS)
         return self._made
 
 

@@ -45,6 +45,36 @@ DIALECTS: Final[Mapping[str, str]] = {
 MEDIA_TYPES: Final[Mapping[str, str]] = {"json": JSON, "xm": XM, "sxp": SXP, "xl": XL}
 
 
+CONFIG_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        MEDIA_TYPES["json"]: {
+            "schema": {"$ref": "#/components/schemas/NewDomain"},
+            "example": {
+                "name": "prospero",
+                "memory": 262144,
+                "kernel": "/var/lib/xen/images/vmlinux",
+                "disks": [{"scheme": "file", "path": "/srv/prospero.img", "vdev": "xvda"}],
+                "vifs": [{"bridge": "xenbr0"}],
+            },
+        },
+        MEDIA_TYPES["xm"]: {
+            "schema": {"type": "string", "description": "a domain file of xm"},
+            "example": "name = 'prospero'\nmemory = 256\nbootloader = 'pygrub'\n",
+        },
+        MEDIA_TYPES["xl"]: {
+            "schema": {"type": "string", "description": "a domain file of xl"},
+            "example": 'name = "prospero"\nmemory = 256\nbootloader = "pygrub"\n',
+        },
+        MEDIA_TYPES["sxp"]: {
+            "schema": {"type": "string", "description": "(vm …), or (domain …) of xm list -l"},
+            "example": "(vm (name prospero) (memory 256) (image (linux (kernel /boot/vmlinuz))))",
+        },
+    },
+}
+"""Of the description: what `read_config` takes."""
+
+
 class NewDomain(DomainConfig):
     """A configuration whose uuid may be left to us."""
 

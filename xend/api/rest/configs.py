@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from xend.api.rest.access import Admin, Viewer
-from xend.api.rest.bodies import MERGE_PATCH, from_json, parse_json, read_config
+from xend.api.rest.bodies import CONFIG_BODY, MERGE_PATCH, from_json, parse_json, read_config
 from xend.api.rest.documents import config_document, unhidden
 from xend.api.rest.jobs import Service, Submission, Submit
 from xend.api.rest.lists import dumps, tagged
@@ -79,15 +79,7 @@ async def get_config(
     "/{ref}/config",
     status_code=202,
     summary="Replace the configuration of a managed domain (or make one, with If-None-Match: *)",
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/NewDomain"}},
-                **{media: {"schema": {"type": "string"}} for media in MEDIA.values()},
-            },
-        }
-    },
+    openapi_extra={"requestBody": CONFIG_BODY},
     responses={
         200: {"model": DomainShown, "description": "It was changed within the wait"},
         201: {"model": DomainShown, "description": "It was made within the wait"},

@@ -8,9 +8,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from xend.api.rest.access import Operator
-from xend.api.rest.bodies import JSON, read_config
+from xend.api.rest.bodies import CONFIG_BODY, JSON, read_config
 from xend.api.rest.documents import config_document
-from xend.api.rest.domains import CONFIG_BODY
 from xend.api.rest.jobs import Service
 from xend.api.rest.problems import problem
 from xend.api.rest.schemas import Converted, Validated

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from xend.api.rest.access import Admin, Viewer
-from xend.api.rest.bodies import MEDIA_TYPES, read_config
+from xend.api.rest.bodies import CONFIG_BODY, read_config
 from xend.api.rest.configs import config_etag
 from xend.api.rest.documents import (
     DOMAIN_FIELDS,
@@ -88,35 +88,6 @@ async def get_domain(request: Request, service: Service, _: Viewer, ref: Ref) ->
     view = await service.with_config(await service.lookup(ref))
     document = {**domain_document(view), "config": config_document(view.config)}
     return document_answer(request, document)
-
-
-CONFIG_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        MEDIA_TYPES["json"]: {
-            "schema": {"$ref": "#/components/schemas/NewDomain"},
-            "example": {
-                "name": "prospero",
-                "memory": 262144,
-                "kernel": "/var/lib/xen/images/vmlinux",
-                "disks": [{"scheme": "file", "path": "/srv/prospero.img", "vdev": "xvda"}],
-                "vifs": [{"bridge": "xenbr0"}],
-            },
-        },
-        MEDIA_TYPES["xm"]: {
-            "schema": {"type": "string", "description": "a domain file of xm"},
-            "example": "name = 'prospero'\nmemory = 256\nbootloader = 'pygrub'\n",
-        },
-        MEDIA_TYPES["xl"]: {
-            "schema": {"type": "string", "description": "a domain file of xl"},
-            "example": 'name = "prospero"\nmemory = 256\nbootloader = "pygrub"\n',
-        },
-        MEDIA_TYPES["sxp"]: {
-            "schema": {"type": "string", "description": "(vm …), or (domain …) of xm list -l"},
-            "example": "(vm (name prospero) (memory 256) (image (linux (kernel /boot/vmlinuz))))",
-        },
-    },
-}
 
 
 @router.post(

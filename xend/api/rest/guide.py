@@ -12,6 +12,7 @@ from xend.api.rest.openapi import operations
 from xend.api.rest.problems import STATUS
 from xend.errors import XendError
 
+DEFAULTS: Final = {"200": "the document below", "202": "it is under way: the operation"}
 CURL: Final = "curl --unix-socket /var/run/xend/rest.sock"
 INTRODUCTION: Final = """\
 # REST
@@ -41,10 +42,10 @@ curl --unix-socket /var/run/xend/rest.sock -X POST -H 'Prefer: wait=60' \\
   http://localhost/v1/domains
 ```
 
-**Idempotency-Key** on a POST: a request that is repeated with the same key (for 24 hours, also after
-a restart of the daemon) is done once; the second answer is the first one, with
-`Idempotency-Replayed: true`.  A create that was cut off and undone is carried out again.  The key of
-another request is refused (422), and so is one whose first request is not answered yet (409).
+**Idempotency-Key** on a POST: a request that is repeated with the same key (for 24 hours, also
+after a restart of the daemon) is done once; the second answer is the first one, with
+`Idempotency-Replayed: true`.  A create that was cut off and undone is carried out again.  The key
+of another request is refused (422), and so is one whose first request is not answered yet (409).
 
 ## Reading
 
@@ -55,10 +56,10 @@ another request is refused (422), and so is one whose first request is not answe
 
 ## Changing configurations
 
-`GET …/config` has an `ETag`; `PUT` and `PATCH` need it in `If-Match` (428 without, 412 when somebody
-was faster).  `PATCH` is a JSON Merge Patch (RFC 7396).  Bodies may be JSON, or a file of xm
-(`text/x-python`), of xl (`application/x-xl-config`), or SXP (`application/sxp`): the Content-Type
-says which.  A password is shown as `********`; sent back like that, it stays what it is.
+`GET …/config` has an `ETag`; `PUT` and `PATCH` need it in `If-Match` (428 without, 412 when
+somebody was faster).  `PATCH` is a JSON Merge Patch (RFC 7396).  Bodies may be JSON, or a file of
+xm (`text/x-python`), of xl (`application/x-xl-config`), or SXP (`application/sxp`): the
+Content-Type says which.  A password is shown as `********`; sent back like that, it stays what it is.
 
 ## Events
 
@@ -84,13 +85,14 @@ that is wrong, RFC 6901; `errors` has each of them), `libxl` (its rc and its own
 def guide(document: dict[str, Any]) -> str:
     parts = [INTRODUCTION, _codes(), "## Endpoints\n"]
     schemas = document["components"]["schemas"]
+    shown: dict[str, str] = {}
     for tag in document["tags"]:
         parts.append(f"### {tag['name'].capitalize()}\n")
         if "description" in tag:
             parts.append(tag["description"] + "\n")
         for path, method, operation in operations(document):
             if operation.get("tags", ["host"])[0] == tag["name"]:
-                parts.append(_endpoint(path, method, operation, schemas))
+                parts.append(_endpoint(path, method, operation, schemas, shown))
     return "\n".join(parts)
 
 
@@ -102,7 +104,13 @@ def _codes() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _endpoint(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
+def _endpoint(
+    path: str,
+    method: str,
+    operation: dict[str, Any],
+    schemas: dict[str, Any],
+    shown: dict[str, str],
+) -> str:
     lines = [f"#### {method.upper()} {path}", "", operation["summary"] + "."]
     if "x-role" in operation:
         lines[-1] += f"  *(role: {operation['x-role']})*"
@@ -110,7 +118,7 @@ def _endpoint(path: str, method: str, operation: dict[str, Any], schemas: dict[s
     if parameters:
         lines += ["", *map(_parameter, parameters)]
     lines += ["", "```sh", curl(path, method, operation, schemas), "```"]
-    lines += ["", *_answers(operation, schemas), ""]
+    lines += ["", *_answers(f"{method.upper()} {path}", operation, schemas, shown), ""]
     return "\n".join(lines)
 
 
@@ -154,12 +162,12 @@ def _parameter_example(row: dict[str, Any]) -> Any:
     if "example" in row:
         return row["example"]
     examples = row["schema"].get("examples")
-    return examples[0] if examples else {"id": "8c3f2a1e-7", "ref": "prospero"}.get(row["name"], "0")
+    return (
+        examples[0] if examples else {"id": "8c3f2a1e-7", "ref": "prospero"}.get(row["name"], "0")
+    )
 
 
-def request_body(
-    operation: dict[str, Any], schemas: dict[str, Any]
-) -> tuple[str, str] | None:
+def request_body(operation: dict[str, Any], schemas: dict[str, Any]) -> tuple[str, str] | None:
     """(media type, text) of an example; None when it takes no body."""
     content: Mapping[str, Any] = operation.get("requestBody", {}).get("content", {})
     for media, entry in content.items():
@@ -172,14 +180,23 @@ def request_body(
     return None
 
 
-def _answers(operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
+def _answers(
+    here: str, operation: dict[str, Any], schemas: dict[str, Any], shown: dict[str, str]
+) -> Iterator[str]:
+    """The statuses, and an example of the first document unless it has been shown already."""
     for status, response in operation["responses"].items():
         if not status.isdigit():
             continue
-        yield f"* {status}: {response['description']}"
+        text = response["description"].removeprefix("Successful Response")
+        yield f"* {status}: {text or DEFAULTS.get(status, 'as below')}"
     for status in ("200", "201", "202"):
         entry = operation["responses"].get(status, {}).get("content", {}).get("application/json")
         if entry is not None:
+            name = str(entry["schema"])
+            if name in shown:
+                yield from ("", f"The document is that of `{shown[name]}`.")
+                return
+            shown[name] = here
             example = example_of(entry["schema"], schemas)
             yield from ("", "```json", json.dumps(example, indent=2, ensure_ascii=False), "```")
             return

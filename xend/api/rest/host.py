@@ -140,7 +140,7 @@ async def get_numa(request: Request, service: Service, _: Viewer) -> Response:
     summary="The host's memory, in KiB",
     responses={200: {"model": HostMemory}},
 )
-async def get_memory(request: Request, service: Service, _: Viewer) -> Response:
+async def get_host_memory(request: Request, service: Service, _: Viewer) -> Response:
     host = await service.host()
     dom0 = await service.lookup("0")
     document = {
@@ -158,7 +158,7 @@ async def get_memory(request: Request, service: Service, _: Viewer) -> Response:
     summary="PCI devices that may be given to guests",
     responses={200: {"model": PciList}},
 )
-async def get_pci(request: Request, service: Service, _: Viewer) -> Response:
+async def get_host_pci(request: Request, service: Service, _: Viewer) -> Response:
     facts: HostFacts = request.app.state.facts
     devices = await facts.assignable_pci()
     owners = await _owners(service)

@@ -7,10 +7,10 @@ are read by content type.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
@@ -44,7 +44,7 @@ TAGS: Final = {
 }
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
+def describe(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -61,7 +61,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         "bearer": {"type": "http", "scheme": "bearer", "description": "a token; TCP only"},
         "certificate": {"type": "mutualTLS", "description": "a client certificate; TCP only"},
     }
-    roles = dict(_roles(app))
+    roles = dict(_roles(routers))
     for path, method, operation in operations(document):
         _complete(path, method, operation, roles.get((path, method)))
     used = {tag for _, _, operation in operations(document) for tag in operation.get("tags", ())}
@@ -86,14 +86,14 @@ def _models() -> dict[str, Any]:
     return schemas
 
 
-def _roles(app: FastAPI) -> Iterator[tuple[tuple[str, str], Role]]:
-    for route in app.routes:
+def _roles(routers: Sequence[APIRouter]) -> Iterator[tuple[tuple[str, str], Role]]:
+    for route in (route for router in routers for route in router.routes):
         if not isinstance(route, APIRoute):
             continue
         for dependency in route.dependant.dependencies:
             role = getattr(dependency.call, "role", None)
             if role is not None:
-                for method in route.methods:
+                for method in route.methods or ():
                     yield (route.path, method.lower()), role
 
 
