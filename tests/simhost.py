@@ -61,12 +61,17 @@ class SimHost:
         memory: KiB | None = None,
         behaviour: Behaviour = well_behaved,
         settings: ServiceSettings | None = None,
+        consoles: bool = False,
     ) -> None:
         self.folder = folder
         self.clock = clock or VirtualClock(auto=True)
         self.xenstored = SimXenstored()
         self.machine = SimMachine(
-            self.clock, self.xenstored, memory=memory or kib(8192), behaviour=behaviour
+            self.clock,
+            self.xenstored,
+            memory=memory or kib(8192),
+            behaviour=behaviour,
+            consoles=consoles,
         )
         self.settings = settings or ServiceSettings(
             close_grace=0.0,

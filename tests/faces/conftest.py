@@ -13,16 +13,23 @@ import pytest_asyncio
 from tests.faces.loopprobe import LoopProbe
 from xend.api.faces import Faces, FaceSpec
 from xend.api.facts import LinuxFacts
+from xend.api.rest.parts import RestParts
 from xend.api.sockets import Listeners, UnixAddress, make_directory
 from xend.config.domainsxp import decode_managed, encode_managed
+from xend.console.hub import Consoles
 from xend.core.clock import SystemClock
 from xend.core.domains import DomainService
+from xend.core.operationcounts import OperationCounts
 from xend.core.views import ServiceSettings
+from xend.daemon.audit import OperationAudit
+from xend.daemon.heartbeat import Heartbeat
+from xend.sim.counters import SimCounters
 from xend.sim.files import SimFiles
 from xend.sim.hypervisor import SimHypervisor
 from xend.sim.machine import SimMachine
 from xend.sim.xenstore import SimXenStore
 from xend.sim.xenstored import SimXenstored
+from xend.store.audit import SqliteAudit
 from xend.store.history import SqliteHistory
 from xend.store.hostfiles import LocalFiles
 from xend.store.journal import SqliteJournal
@@ -71,9 +78,10 @@ class Host:
         self.service, self.hypervisor = await simulated(self.folder, self._stack, self._stage)
         self.records = SqliteRecords(self.folder / "xend.db", synchronous="OFF")
         self._stack.push_async_callback(self.records.close)
-        self.faces = Faces(
-            Listeners(), self.service, LinuxFacts(self.log), self.records, paths=(self.folder,)
+        parts = await rest_parts(
+            self.service, self.hypervisor, self.records, self.folder, self._stack
         )
+        self.faces = Faces(Listeners(), self.service, LinuxFacts(self.log), parts)
         self._stack.push_async_callback(self.faces.close)
         specs = [
             FaceSpec("xmlrpc", UnixAddress(self.xmlrpc)),
@@ -100,13 +108,34 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     await host.close()
 
 
+async def rest_parts(
+    service: DomainService,
+    hypervisor: SimHypervisor,
+    records: SqliteRecords,
+    folder: Path,
+    stack: AsyncExitStack,
+) -> RestParts:
+    """As the daemon makes them, in `folder`."""
+    audit = SqliteAudit(folder / "audit.db")
+    stack.push_async_callback(audit.close)
+    operations = OperationCounts()
+    follower = OperationAudit(service, audit, operations)
+    follower.start()
+    stack.push_async_callback(follower.close)
+    consoles = Consoles(service, limit=64 * 1024, lock_folder=folder)
+    stack.push_async_callback(consoles.close)
+    counters = SimCounters(hypervisor.machine)
+    loop = Heartbeat(lambda: None, None)
+    return RestParts(records, audit, consoles, counters, operations, loop, (folder,))
+
+
 class Stage:
     """What outlives the daemon: the machine and its XenStore."""
 
     def __init__(self) -> None:
         self.clock = SystemClock()
         self.xenstored = SimXenstored()
-        self.machine = SimMachine(self.clock, self.xenstored)
+        self.machine = SimMachine(self.clock, self.xenstored, consoles=True)
 
 
 async def simulated(

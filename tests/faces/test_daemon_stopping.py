@@ -87,7 +87,7 @@ async def test_encrypted_listener(host: Host, tls: Tls) -> None:
     for sock in probe:
         sock.close()
     listeners.close()
-    faces = Faces(Listeners(), host.service, LinuxFacts(None), host.records)
+    faces = Faces(Listeners(), host.service, LinuxFacts(None), host.faces.rest)
     assert await faces.apply([FaceSpec("xmlrpc", TcpAddress("127.0.0.1", port), tls)]) == []
     context = ssl.create_default_context(cafile=str(tls.certificate))
     reader, writer = await asyncio.open_connection(
@@ -100,7 +100,7 @@ async def test_encrypted_listener(host: Host, tls: Tls) -> None:
 
 
 async def test_a_bad_key_stops_only_its_own_listener(host: Host, tmp_path: Path) -> None:
-    faces = Faces(Listeners(), host.service, LinuxFacts(None), host.records)
+    faces = Faces(Listeners(), host.service, LinuxFacts(None), host.faces.rest)
     good = FaceSpec("cli", UnixAddress(tmp_path / "good.sock"))
     bad = FaceSpec("xmlrpc", TcpAddress("127.0.0.1", 0), Tls(tmp_path / "no", tmp_path / "no"))
     [error] = await faces.apply([bad, good])
@@ -114,7 +114,7 @@ def inode_of(path: Path) -> int | None:
 
 
 async def test_applying_the_same_again_changes_nothing(host: Host, tmp_path: Path) -> None:
-    faces = Faces(Listeners(), host.service, LinuxFacts(None), host.records)
+    faces = Faces(Listeners(), host.service, LinuxFacts(None), host.faces.rest)
     path = tmp_path / "rest.sock"
     spec = FaceSpec("rest", UnixAddress(path))
     await faces.apply([spec])

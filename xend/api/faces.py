@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -16,11 +15,12 @@ from xend.api.clisock import CliSocket
 from xend.api.facts import HostFacts
 from xend.api.http import FaceServer
 from xend.api.rest.lazy import LazyApp
+from xend.api.rest.parts import RestParts
+from xend.api.rest.tls import RestTls
 from xend.api.sockets import Address, Listeners, TcpAddress
 from xend.api.xmlrpc.app import XmlRpcApp
 from xend.api.xmlrpc.domain_answer import DomainAnswers
 from xend.core.domains import DomainService
-from xend.core.ports import Records
 from xend.errors import ConfigError, XendError
 
 log = logging.getLogger("xend.faces")
@@ -51,7 +51,7 @@ class Tls:
 class FaceSpec:
     kind: FaceKind
     address: Address
-    tls: Tls | None = None
+    tls: Tls | RestTls | None = None
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.address}{' with TLS' if self.tls else ''}"
@@ -82,20 +82,12 @@ class _HttpFace:
 
 class Faces:
     def __init__(
-        self,
-        listeners: Listeners,
-        service: DomainService,
-        facts: HostFacts,
-        records: Records,
-        *,
-        paths: tuple[Path, ...] = (),
+        self, listeners: Listeners, service: DomainService, facts: HostFacts, rest: RestParts
     ) -> None:
-        """`paths`: directories below which REST's clients may name files."""
         self._listeners = listeners
         self._service = service
         self._facts = facts
-        self._records = records
-        self._paths = paths
+        self.rest = rest
         self._answers = DomainAnswers()
         self._running: dict[FaceSpec, _Running] = {}
         self._rest = LazyApp(self._load_rest)
@@ -132,7 +124,8 @@ class Faces:
         tls = await asyncio.to_thread(spec.tls.context) if spec.tls else None
         sockets = await self._listeners.open(spec.address)
         insecure = isinstance(spec.address, TcpAddress) and tls is None
-        log.info("Opening %s%s", spec, ": without encryption or authentication" * insecure)
+        warning = "" if spec.kind == "rest" else " or authentication"
+        log.info("Opening %s%s", spec, f": without encryption{warning}" if insecure else "")
         if spec.kind == "cli":
             cli = CliSocket(self._service, self._facts, self._answers)
             await cli.serve(sockets)
@@ -146,9 +139,6 @@ class Faces:
         await asyncio.gather(*(face.close() for face in faces))
 
     def _load_rest(self) -> App:
-        build: Callable[..., App]
-        from xend.api.rest.access import PeerAccess
-        from xend.api.rest.app import build
+        from xend.api.rest.face import face
 
-        access = PeerAccess(frozenset({0, os.geteuid()}))
-        return build(self._service, self._facts, self._records, access, self._paths)
+        return face(self._service, self._facts, self.rest)

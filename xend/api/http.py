@@ -41,7 +41,8 @@ log = logging.getLogger(__name__)
 
 
 class FaceProtocol(H11Protocol):
-    """One connection.  Puts `peer` (xend.api.peer.Peer or None) into the scope's state."""
+    """One connection.  Puts into the scope's state `peer` (xend.api.peer.Peer or None) and
+    `certificate` (DER of the client's, which TLS has verified, or None)."""
 
     request_seconds = REQUEST_SECONDS
 
@@ -54,7 +55,12 @@ class FaceProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         sock = transport.get_extra_info("socket")
-        self.app_state = {**self.app_state, "peer": peer_of(sock) if sock is not None else None}
+        tls = transport.get_extra_info("ssl_object")
+        self.app_state = {
+            **self.app_state,
+            "peer": peer_of(sock) if sock is not None else None,
+            "certificate": tls.getpeercert(binary_form=True) if tls is not None else None,
+        }
 
     def data_received(self, data: bytes) -> None:
         if self._request_timer is None and not self._answering():

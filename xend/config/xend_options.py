@@ -137,7 +137,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(_MEM, "dom0-cpus", I, 0, "CPUs that Domain-0 may use; 0 means all"),
     Option(_DEV, "network-script", S, None, "run with start and stop when xend starts and stops"),
     Option(_DEV, "vif-script", S, "vif-bridge", "script of an interface that names none"),
-    Option(_DEV, "console-limit", I, 1024, "KiB kept of each guest's console"),
+    Option(
+        _DEV, "console-limit", I, 1024, "KiB kept of each guest's console, for readers over REST"
+    ),
     Option(_DEV, "enable-dump", B, False, "write a core when a guest crashes"),
     Option(_DEV, "vnc-listen", S, "127.0.0.1", "address of VNC displays that name none"),
     Option(_DEV, "vncpasswd", S, None, "password of VNC displays that name none"),
@@ -213,5 +215,48 @@ OPTIONS: tuple[Option, ...] = (
         S,
         "/var/lib/xen/save:/var/lib/xend/save:/var/xen/dump",
         "where files that REST's clients name may lie, separated by `:`",
+    ),
+    Option(
+        _NEW,
+        "xend-rest-unix-roles",
+        L,
+        [],
+        "who beside root may use that socket: entries `(user|group NAME viewer|operator|admin)`; "
+        "with any, the socket's mode is 0666 and the kernel's word about the peer decides",
+    ),
+    Option(_NEW, "xend-rest-tcp-server", B, False, "REST on TCP, for tokens and certificates"),
+    Option(_NEW, "xend-rest-tcp-address", S, "localhost", "its address; empty means every one"),
+    Option(_NEW, "xend-rest-tcp-port", I, 8443, "its port"),
+    Option(_NEW, "xend-rest-tls", B, True, "TLS 1.3 there; only a loopback address may be without"),
+    Option(
+        _NEW,
+        "xend-rest-tls-key-file",
+        S,
+        None,
+        f"its key; {_TLS_PAIR}; without them a self-signed pair is made in /var/lib/xend/rest",
+    ),
+    Option(_NEW, "xend-rest-tls-cert-file", S, None, "see the one above"),
+    Option(
+        _NEW,
+        "xend-rest-client-certs",
+        S,
+        None,
+        "a directory with the certificates of clients: `viewer/NAME.pem`, `operator/NAME.pem`, "
+        "`admin/NAME.pem`",
+    ),
+    Option(
+        _NEW,
+        "xend-rest-cors-origins",
+        L,
+        [],
+        "web origins (https://panel.example) whose pages may call; none by default",
+    ),
+    Option(
+        _NEW,
+        "xend-console-ring",
+        B,
+        False,
+        "read every guest's console all the time, so that REST's scrollback is complete; "
+        "`xm console` is locked out then",
     ),
 )

@@ -44,7 +44,7 @@ from xend.core.tuning import Tuning
 from xend.core.usb import Usb
 from xend.core.verbs import Verbs
 from xend.core.views import XEND_ITSELF, Caller, DomainView, ServiceSettings
-from xend.errors import DomainNotFound, InvalidArgument
+from xend.errors import DomainNotFound, DomainStateError, InvalidArgument
 from xend.model.devices import Device, Disk, Pci
 from xend.model.domain import DomainConfig, HostAction
 from xend.model.pools import PoolConfig
@@ -205,6 +205,24 @@ class DomainService:
         if view.domid is None:
             raise DomainNotFound(ref)
         return await self._context.hypervisor.console_tty(view.domid)
+
+    async def vnc_address(self, ref: str | int) -> tuple[str, int]:
+        """Host and port of its display; DomainStateError when it has none.  Both nodes are the
+        device model's and the toolstack's: the guest cannot write them (libxl_device.c)."""
+        view = await self.lookup(ref)
+        base = f"/local/domain/{view.domid}/console"
+        port = None
+        if view.domid is not None:
+            port = await self._context.store.read_or(f"{base}/vnc-port")
+        if port is None or not port.isdecimal():
+            raise DomainStateError(
+                f"Domain '{ref}' has no VNC display that runs",
+                domain=str(ref),
+                state=view.power_state.name.lower(),
+                verb="vnc",
+            )
+        listen = await self._context.store.read_or(f"{base}/vnc-listen") or ""
+        return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen, listen), int(port)
 
     async def scheduler(self, ref: str | int) -> tuple[int, int]:
         """(weight, cap); of a halted domain what its configuration says."""

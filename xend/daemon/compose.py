@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from xend.config.domainsxp import decode_managed, encode_managed
 from xend.config.importing import changes
@@ -20,13 +20,21 @@ from xend.store.poolfile import PoolFile
 from xend.store.repository import FileRepository
 
 if TYPE_CHECKING:
+    from xend.core.counters import DeviceCounters
     from xend.core.ports import Clock, HostFiles, Hypervisor, XenStore
 
 log = logging.getLogger("xend.daemon")
 
 
-async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -> DomainService:
-    """A started service.  Whatever was opened is closed by `stack`, last first.
+_Adapters: TypeAlias = "tuple[Hypervisor, XenStore, HostFiles, DeviceCounters]"
+
+
+async def compose(
+    options: Options, settings: Settings, stack: AsyncExitStack
+) -> tuple[DomainService, DeviceCounters]:
+    """A started service, and what counts its guests' devices.
+
+    Whatever was opened is closed by `stack`, last first.
 
     HypervisorUnavailable says what is missing; nothing of any guest has been touched then.
     """
@@ -34,9 +42,10 @@ async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -
     real = LocalFiles()
     stack.push_async_callback(real.close)
     if options.hypervisor == "sim":
-        hypervisor, store, files = _simulated(real, clock)
+        hypervisor, store, files, counters = _simulated(real, clock)
     else:
-        hypervisor, store, files = _real(real)
+        hypervisor, store, files, counters = _real(real)
+    stack.push_async_callback(counters.close)
     await store.start()
     stack.push_async_callback(store.close)
     await hypervisor.start()
@@ -62,7 +71,7 @@ async def compose(options: Options, settings: Settings, stack: AsyncExitStack) -
     )
     stack.push_async_callback(service.close)
     await service.start()
-    return service
+    return service, counters
 
 
 async def _history(settings: Settings, stack: AsyncExitStack) -> SqliteHistory | None:
@@ -77,24 +86,29 @@ async def _history(settings: Settings, stack: AsyncExitStack) -> SqliteHistory |
     return history
 
 
-def _real(files: HostFiles) -> tuple[Hypervisor, XenStore, HostFiles]:
+def _real(files: HostFiles) -> _Adapters:
     """libxl is loaded only here: a host without it can run the simulator."""
     from xend.libxl.probe import check_host
 
     check_host()
     from xend.libxl.hypervisor import XenHypervisor
     from xend.store.client import XenStoreClient
+    from xend.store.hostcounters import LinuxCounters
 
     hypervisor: Hypervisor = XenHypervisor()
     store: XenStore = XenStoreClient()
-    return hypervisor, store, files
+    return hypervisor, store, files, LinuxCounters()
 
 
-def _simulated(files: HostFiles, clock: Clock) -> tuple[Hypervisor, XenStore, HostFiles]:
+def _simulated(
+    files: HostFiles, clock: Clock
+) -> tuple[Hypervisor, XenStore, HostFiles, DeviceCounters]:
+    from xend.sim.counters import SimCounters
     from xend.sim.files import SimFiles
     from xend.sim.hypervisor import SimHypervisor
     from xend.sim.machine import SimMachine
     from xend.sim.xenstore import SimXenStore
 
     store = SimXenStore()
-    return SimHypervisor(SimMachine(clock, store.daemon)), store, SimFiles(files)
+    machine = SimMachine(clock, store.daemon, consoles=True)
+    return SimHypervisor(machine), store, SimFiles(files), SimCounters(machine)

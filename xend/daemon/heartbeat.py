@@ -28,6 +28,8 @@ class Heartbeat:
         self._task: asyncio.Task[None] | None = None
         self.longest = 0.0
         """Seconds that the loop was ever late."""
+        self.lag = 0.0
+        """Seconds that it was late at the last beat."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._beat(), name="xend-heartbeat")
@@ -46,6 +48,7 @@ class Heartbeat:
             before = time.monotonic()
             await asyncio.sleep(self._seconds)
             late = time.monotonic() - before - self._seconds
+            self.lag = max(late, 0.0)
             self.longest = max(self.longest, late)
             if late > WORTH_A_LINE:
                 log.warning("the event loop was held up for %.1f s", late)

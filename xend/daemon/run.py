@@ -20,11 +20,11 @@ from xend.daemon.logs import Log
 from xend.daemon.notify import Notifier
 from xend.daemon.options import ALREADY_RUNNING, READY, Options
 from xend.daemon.pidfile import AlreadyRunning, PidFile
+from xend.daemon.restparts import rest_parts
 from xend.daemon.settings import WARM_SOCKET, Settings, load
 from xend.daemon.stopping import apply_stop_policies
 from xend.daemon.warm import WarmProcess, warm_command
 from xend.errors import XendError
-from xend.store.records import SqliteRecords
 
 log = logging.getLogger("xend.daemon")
 
@@ -97,12 +97,9 @@ class _Daemon:
         stack.push_async_callback(heartbeat.close)
         listeners = Listeners(inherited_sockets(os.environ))
         stack.callback(listeners.close)
-        service = await compose(self._options, settings, stack)
-        records = SqliteRecords(settings.database)
-        stack.push_async_callback(records.close)
-        faces = Faces(
-            listeners, service, LinuxFacts(settings.log_file), records, paths=settings.rest_paths
-        )
+        service, counters = await compose(self._options, settings, stack)
+        rest = await rest_parts(service, counters, heartbeat, settings, stack)
+        faces = Faces(listeners, service, LinuxFacts(settings.log_file), rest)
         stack.push_async_callback(faces.close)
         self._must_serve(await faces.apply(settings.faces))
         self._start_warm(stack)
@@ -156,6 +153,7 @@ class _Daemon:
         else:
             self._log.set_level(settings.log_level)
             _tell(settings)
+            faces.rest.rules = settings.rest
             await faces.apply(settings.faces)
             if settings.service != self._settings.service:
                 log.warning("options of memory and dumps are read at the next start only")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from xend.api.faces import FaceSpec, Tls
+from xend.api.rest.security_rules import RestRules
 from xend.api.sockets import TcpAddress, UnixAddress
 from xend.config import xend_config
 from xend.config.xend_config import XendConfig
+from xend.console.lock import FOLDER as LOCKS
 from xend.core.views import ServiceSettings
 from xend.daemon.logs import LEVELS
 from xend.daemon.options import DEFAULT_RUN, DEFAULT_STATE, Options
+from xend.daemon.restsettings import rest_rules, tcp_face, unix_face
 from xend.errors import ConfigError
 from xend.model.units import MiB, kib
 
@@ -35,10 +38,16 @@ class Settings:
     """Of registered CPU pools."""
     database: Path
     history: Path
+    audit: Path
     faces: tuple[FaceSpec, ...]
     service: ServiceSettings
+    rest: RestRules = field(default_factory=RestRules)
     rest_paths: tuple[Path, ...] = ()
     """Below which clients of REST may name files."""
+    console_limit: int = 1024 * 1024
+    """Bytes kept of each console."""
+    keep_consoles: bool = False
+    console_locks: Path = LOCKS
     warnings: tuple[str, ...] = ()
     """For the log, which is opened only when these are known."""
 
@@ -55,7 +64,12 @@ def load(options: Options) -> Settings:
         history=options.state_dir / "history.db",
         faces=_faces(options, values),
         service=_service(values),
+        audit=options.state_dir / "audit.db",
+        rest=rest_rules(values, _SECRETS_DIR),
         rest_paths=_rest_paths(options, values),
+        console_limit=max(1, values.number("console-limit")) * 1024,
+        keep_consoles=values.flag("xend-console-ring"),
+        console_locks=options.run_dir if options.hypervisor == "sim" else LOCKS,
         warnings=values.warnings,
     )
 
@@ -99,7 +113,9 @@ def _faces(options: Options, values: XendConfig) -> tuple[FaceSpec, ...]:
     run = options.run_dir
     specs = [FaceSpec("cli", UnixAddress(run / CLI_SOCKET))]
     if values.flag("xend-rest-unix-server"):
-        specs.append(FaceSpec("rest", UnixAddress(_socket(options, values, "xend-rest-unix-path"))))
+        specs.append(unix_face(values, _socket(options, values, "xend-rest-unix-path")))
+    if values.flag("xend-rest-tcp-server"):
+        specs.append(tcp_face(values, _SECRETS_DIR, options.state_dir / "rest"))
     if values.flag("xend-unix-xmlrpc-server"):
         specs.append(FaceSpec("xmlrpc", UnixAddress(run / XMLRPC_SOCKET)))
     if values.flag("xend-tcp-xmlrpc-server"):

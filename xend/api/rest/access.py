@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Annotated, Protocol
 
 from fastapi import Depends
@@ -12,23 +11,21 @@ from starlette.requests import HTTPConnection
 
 from xend.api.asgi import Scope
 from xend.api.peer import Peer
+from xend.core.access import Role
 from xend.core.views import Caller as CoreCaller
 from xend.errors import PermissionDenied
 
-
-class Role(IntEnum):
-    """Each may do what those before it may."""
-
-    VIEWER = 1
-    """Looks."""
-    OPERATOR = 2
-    """Starts, stops and tunes domains."""
-    ADMIN = 3
-    """Makes and deletes them, reads consoles, and changes what this host is."""
-
-    @property
-    def word(self) -> str:
-        return self.name.lower()
+__all__ = [
+    "Access",
+    "Admin",
+    "Caller",
+    "Operator",
+    "PeerAccess",
+    "Role",
+    "Unauthenticated",
+    "Viewer",
+    "require",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,17 +18,22 @@ from xend.api.asgi import App, BodyLimit, BodyTooLarge, Receive, Scope, Send
 from xend.api.facts import HostFacts
 from xend.api.rest import (
     acting,
+    audit_routes,
     configs,
+    console,
     converting,
     devices,
     domains,
     events,
     host,
+    metrics,
     observing,
     operations,
     problems,
     restoring,
+    tokens_routes,
     tuning,
+    vnc,
 )
 from xend.api.rest.access import Access
 from xend.api.rest.bodies import InvalidBody
@@ -46,6 +51,8 @@ MAX_BODY: Final = 1024 * 1024
 
 
 ROUTERS: Final = (
+    console.router,
+    vnc.router,
     domains.router,
     acting.router,
     configs.router,
@@ -57,6 +64,9 @@ ROUTERS: Final = (
     operations.router,
     events.router,
     host.router,
+    metrics.router,
+    tokens_routes.router,
+    audit_routes.router,
 )
 """One per resource."""
 

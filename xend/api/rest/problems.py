@@ -18,6 +18,7 @@ from xend.api.asgi import BodyTooLarge, Receive, Scope, Send
 from xend.api.rest.access import Unauthenticated
 from xend.api.rest.hints import hint_of, possible_in
 from xend.api.rest.refusals import (
+    DisplayUnreachable,
     InvalidQuery,
     KeyInUse,
     KeyReused,
@@ -28,7 +29,9 @@ from xend.api.rest.refusals import (
     PreconditionRequired,
     UnsupportedMediaType,
 )
+from xend.api.rest.security_limits import TooManyFailures
 from xend.api.rest.suggestions import meant, names_at
+from xend.api.rest.tokens import TokenNotFound
 from xend.core.events import EventsGone, ReaderTooSlow
 from xend.errors import (
     ConfigError,
@@ -54,6 +57,9 @@ MEDIA_TYPE: Final = "application/problem+json"
 STATUS: Final[Mapping[type[XendError], int]] = {
     MalformedBody: 400,
     Unauthenticated: 401,
+    TooManyFailures: 429,
+    TokenNotFound: 404,
+    DisplayUnreachable: 502,
     PermissionDenied: 403,
     DomainNotFound: 404,
     NotFound: 404,

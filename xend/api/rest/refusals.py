@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xend.errors import XendError
+from xend.errors import OperationFailed, XendError
 
 
 class NotFound(XendError):
@@ -71,3 +71,10 @@ class KeyInUse(XendError):
 
     key = "idempotency.in-progress"
     template = "The first request with the Idempotency-Key '{value}' is not answered yet"
+
+
+class DisplayUnreachable(OperationFailed):
+    """Fields: `address`, `reason`."""
+
+    key = "display.unreachable"
+    template = "The display at {address} does not answer: {reason}"
