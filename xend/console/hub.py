@@ -109,12 +109,11 @@ class Consoles:
     async def _follow(self) -> None:
         """A keeper per running guest; events say when to look."""
         while True:
-            events = self._service.events.subscribe()
+            events = self._service.events.subscribe(topics={"domain"})
             try:
                 await self._look()
-                async for event in events:
-                    if event.topic == "domain":
-                        await self._look()
+                async for _ in events:
+                    await self._look()
             except ReaderTooSlow:
                 continue  # it looks at everything again
             except XendError as error:

@@ -22,7 +22,7 @@ class OperationAudit:
         self._service = service
         self._audit = audit
         self._counts = counts
-        self._events = service.events.subscribe()
+        self._events = service.events.subscribe(topics={"job"})
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -42,12 +42,12 @@ class OperationAudit:
                     await self._note(event)
             except ReaderTooSlow as error:
                 log.error("operations are missing in the audit: %s", error)
-                self._events = self._service.events.subscribe()
+                self._events = self._service.events.subscribe(topics={"job"})
             else:
                 return  # the service has been closed
 
     async def _note(self, event: Event) -> None:
-        if event.topic != "job" or event.kind not in FINISHED:
+        if event.kind not in FINISHED:
             return
         try:
             job = self._service.jobs.get(event.ids["job"])
