@@ -36,8 +36,8 @@ def test_the_plan_of_a_create() -> None:
     config = guest()
     assert plan_create(config, paused=False, managed=False, timeout=60.0) == (
         ReserveIdentity(config),
-        ReserveMemory(config),
         Begin("create", str(config.uuid), {"paused": False, "name": "web"}),
+        ReserveMemory(config),
         Build(config, timeout=60.0),
         Own(config, False),
         Unpause(),

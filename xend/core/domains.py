@@ -151,6 +151,7 @@ class DomainService:
         self.events.publish("stopping", "host", {})
         await self._policies.close()
         await self.jobs.close(self._context.settings.close_grace)
+        await self._building.applier.close(self._context.settings.close_grace)
         await self._snapshot.close()
         await self.events.close()
 

@@ -116,8 +116,8 @@ def plan_create(
     build = Build(config, timeout=None if config.bootloader else timeout)
     plan: tuple[Step, ...] = (
         ReserveIdentity(config),
-        ReserveMemory(config, needed),
         begin,
+        ReserveMemory(config, needed),
         build,
         Own(config, managed),
     )
@@ -180,8 +180,8 @@ def plan_restore(
     }
     plan: tuple[Step, ...] = (
         ReserveIdentity(config),
-        ReserveMemory(config),
         Begin("restore", str(config.uuid), data),
+        ReserveMemory(config),
         Build(config, source, timeout),
         Own(config, managed),
     )

@@ -47,7 +47,10 @@ class Run:
     """One application of one plan."""
 
     job: Job
+    begin: asyncio.Task[Intent] | None = None
     intent: Intent | None = None
+    """Once it is on disk."""
+    restarts: bool = False
     domid: Domid | None = None
     info: DomainInfo | None = None
     """As it was when it had been built."""
@@ -61,6 +64,7 @@ class Run:
 class Applier:
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._settling: set[asyncio.Task[None]] = set()
         self._builds = asyncio.Semaphore(context.settings.parallel_builds)
 
     async def apply(self, plan: Plan, job: Job) -> Domid | None:
@@ -74,10 +78,11 @@ class Applier:
                 await self._unwind(run, error)
             raise
         finally:
+            written = [*run.notes, *([run.begin] if run.begin else [])]
             if job.abandoned:
-                for note in run.notes:
+                for note in written:
                     note.cancel()
-            await asyncio.gather(*run.notes, return_exceptions=True)
+            await asyncio.gather(*written, return_exceptions=True)
             for release in reversed(run.release):
                 release()
         return run.domid
@@ -89,8 +94,9 @@ class Applier:
             case ReserveMemory():
                 await self._reserve_memory(step, run)
             case Begin():
-                await self._begin(step, run)
+                self._begin(step, run)
             case EndOld():
+                await self._begun(run)
                 await self.end_domain(step.domid, step.timeout)
             case Build():
                 await self._build(step, run)
@@ -104,7 +110,31 @@ class Applier:
                 await self._context.files.remove(step.path)
             case Settle():
                 if run.intent is not None:
-                    await self._context.journal.end(run.intent.id)
+                    self._settle(run.intent)
+
+    def _settle(self, intent: Intent) -> None:
+        """Behind the job's back: nothing can go wrong any more but the writing itself, and the
+        next start finishes what is found open."""
+
+        async def end() -> None:
+            try:
+                await self._context.journal.end(intent.id)
+            except XendError as error:
+                log.error("the intent %d stays open: %s", intent.id, error)
+
+        task = asyncio.create_task(end(), name=f"xend-settle-{intent.id}")
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def close(self, seconds: float) -> None:
+        """When no plan is under way any more.  What the disk does not take within `seconds` stays
+        open, for the next start."""
+        settling = [*self._settling]
+        if settling:
+            await asyncio.wait(settling, timeout=seconds)
+        for task in settling:
+            task.cancel()
+        await asyncio.gather(*settling, return_exceptions=True)
 
     async def _unwind(self, run: Run, error: BaseException) -> None:
         log.debug("undoing %s of %s after %r", run.job.kind, run.job.name, error)
@@ -121,7 +151,7 @@ class Applier:
         await snapshot.refresh(max_age=IDENTITY_MAX_AGE)
         uuid = str(config.uuid)
         views = snapshot.views()
-        if run.intent is not None and run.intent.kind == "restart":
+        if run.restarts:
             # Its own name is kept visible while it is being replaced.
             views = [view for view in views if view.uuid != uuid]
         reserved.hold(config, views)
@@ -142,10 +172,26 @@ class Applier:
             await self._context.memory.reserve(uuid, step.needed)
         run.release.append(lambda: self._context.memory.release(uuid))
 
-    async def _begin(self, step: Begin, run: Run) -> None:
-        intent = await self._context.journal.begin(step.kind, step.uuid, step.data)
-        run.intent = intent
-        run.undo.append(("the intent", lambda: self._context.journal.end(intent.id)))
+    def _begin(self, step: Begin, run: Run) -> None:
+        """The disk writes while what follows is looked up; see `_begun`."""
+        run.begin = begin = asyncio.create_task(
+            self._context.journal.begin(step.kind, step.uuid, step.data), name="xend-intent"
+        )
+
+        run.restarts = step.kind == "restart"
+        run.undo.append(("the intent", lambda: self._end_begun(begin)))
+
+    async def _end_begun(self, begin: asyncio.Task[Intent]) -> None:
+        """One that could not be written needs no end."""
+        await asyncio.wait([begin])
+        if begin.exception() is None:
+            await self._context.journal.end(begin.result().id)
+
+    async def _begun(self, run: Run) -> Intent:
+        """The intent is on disk: before this nothing may be changed."""
+        assert run.begin is not None, "a plan begins before it changes anything"
+        run.intent = await asyncio.shield(run.begin)
+        return run.intent
 
     async def _build(self, step: Build, run: Run) -> None:
         hypervisor, snapshot = self._context.hypervisor, self._context.snapshot
@@ -162,6 +208,7 @@ class Applier:
 
         # Pushed before the call: a build whose process was killed leaves a half-made domain.
         run.undo.append(("the build", lambda: self.remove_remains(uuid, run.domid)))
+        await self._begun(run)
         run.job.report(Progress("build"))
         try:
             async with asyncio.timeout(step.timeout):
