@@ -58,8 +58,9 @@ def linux(name: str = "linux") -> DomainConfig:
 
 
 class XenHost:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
+        self.settings = ServiceSettings(close_grace=0.0, **settings)
         self.files = LocalFiles()
         self.service: DomainService
         self.journal: SqliteJournal
@@ -89,7 +90,7 @@ class XenHost:
             self.store,
             repository,
             journal,
-            settings=ServiceSettings(close_grace=0.0),
+            settings=self.settings,
             files=files,
             history=self.history,
         )
@@ -133,8 +134,8 @@ async def _sweep() -> None:
 
 
 @asynccontextmanager
-async def hosting(folder: Path) -> AsyncIterator[XenHost]:
-    host = XenHost(folder)
+async def hosting(folder: Path, **settings: Any) -> AsyncIterator[XenHost]:
+    host = XenHost(folder, **settings)
     await host.start()
     try:
         yield host

@@ -10,7 +10,7 @@ from xend.core.views import ServiceSettings
 from xend.model.domain import DomainConfig, ShutdownAction
 from xend.model.status import ShutdownReason
 
-Then = Literal["leave", "destroy", "restart", "rename-restart", "preserve"]
+Then = Literal["leave", "destroy", "restart", "rename-restart", "preserve", "soft-reset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,16 @@ def decide(
 
 
 def _action(reason: ShutdownReason, config: DomainConfig) -> ShutdownAction:
-    """Soft reset has no setting of its own in xend's configurations: it is a kind of reboot.
-    For a reason that nobody knows the original destroyed."""
+    """For a reason that nobody knows the original destroyed."""
     if reason is ShutdownReason.POWEROFF:
         return config.on_poweroff
-    if reason in (ShutdownReason.REBOOT, ShutdownReason.SOFT_RESET):
+    if reason is ShutdownReason.REBOOT:
         return config.on_reboot
-    if reason in _CRASHES:
+    if reason is ShutdownReason.SOFT_RESET:
+        return config.on_soft_reset
+    if reason is ShutdownReason.WATCHDOG:
+        return config.on_watchdog
+    if reason is ShutdownReason.CRASH:
         return config.on_crash
     return ShutdownAction.DESTROY
 
@@ -80,5 +83,9 @@ def _restart(
             "Refusing to restart to avoid loops."
         )
         return Decision("destroy", dump, why=why)
-    then: Then = "rename-restart" if action is ShutdownAction.RENAME_RESTART else "restart"
+    then: Then = "restart"
+    if action is ShutdownAction.RENAME_RESTART:
+        then = "rename-restart"
+    elif action is ShutdownAction.SOFT_RESET and owned.config.kind != "pv":
+        then = "soft-reset"  # Xen resets no PV domain (arch_domain_soft_reset of x86/domain.c).
     return Decision(then, dump, quick)

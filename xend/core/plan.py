@@ -19,6 +19,7 @@ IntentKind = Literal[
     "restore",
     "restart",
     "rename-restart",
+    "soft-reset",
     "save",
     "destroy",
     "rename",

@@ -19,7 +19,7 @@ from xend.core.lifecycle import Decision, decide
 from xend.core.ports import HypervisorEvent, HypervisorEventKind, OwnedDomain
 from xend.core.saving import Saving
 from xend.core.views import XEND_ITSELF, DomainView
-from xend.errors import DomainNotFound, XendError
+from xend.errors import DomainNotFound, HypervisorError, XendError
 from xend.model.status import ShutdownReason
 from xend.model.units import Domid
 
@@ -230,6 +230,8 @@ class Policies:
                 await self._destroy(job, owned)
             case "restart":
                 await self.restart(job, view, owned, decision.quick)
+            case "soft-reset":
+                await self._soft_reset(job, view, owned, decision.quick)
             case "rename-restart":
                 await self._rename_restart(job, view, owned, decision.quick)
             case "preserve":
@@ -270,6 +272,26 @@ class Policies:
             log.exception("Failed to restart domain %d.", owned.domid)
             raise
         self._bus.publish("restarted", "domain", {"uuid": done.uuid, "name": done.name})
+
+    async def _soft_reset(self, job: Job, view: DomainView, owned: OwnedDomain, quick: int) -> None:
+        """The same domain goes on, with its memory, as its guest asked for (kexec); where that
+        does not work it is restarted."""
+        context = self._context
+        data = {"domid": owned.domid}
+        try:
+            async with context.intent(job, "soft-reset", owned.uuid, data):
+                await context.hypervisor.soft_reset(owned.domid)
+                await context.unpause(owned.domid)
+        except HypervisorError as error:
+            log.warning("%s is restarted, since a soft reset failed: %s", view.name, error)
+            await self.restart(job, view, owned, quick)
+            return
+        kept = replace(
+            owned, since=context.clock.monotonic(), quick=quick, restarts=owned.restarts + 1
+        )
+        await context.journal.put_owned(kept)
+        context.snapshot.own(kept)
+        self._bus.publish("restarted", "domain", {"uuid": view.uuid, "name": view.name})
 
     async def _preserve(self, owned: OwnedDomain) -> None:
         log.info("Preserving dead domain %s (%d).", owned.config.name, owned.domid)

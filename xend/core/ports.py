@@ -248,6 +248,10 @@ class Hypervisor(Protocol):
     async def resume(self, domid: Domid) -> None:
         """Brings back a domain that is shut down for suspend (a save that was cut off)."""
 
+    async def soft_reset(self, domid: Domid) -> None:
+        """A domain that has shut down for a soft reset goes on as it is, paused, with new event
+        channels and devices (libxl_domain_soft_reset).  HypervisorError for PV."""
+
     async def preserve(self, domid: Domid, name: str, uuid: UUID) -> None:
         """A dead domain gets another name and another /vm/<uuid> in XenStore, so that its
         successor can have its own (libxl_domain_preserve): rename-restart.  What the hypervisor

@@ -58,6 +58,7 @@ class Reconciliation:
             "restore": self._create,
             "restart": self._restart,
             "rename-restart": self._rename_restart,
+            "soft-reset": self._soft_reset,
             "destroy": self._destroy,
             "rename": self._rename,
             "dump": self._dump,
@@ -273,6 +274,14 @@ class Reconciliation:
             await self._context.files.rename(partial, path)
         if info is not None and not data["checkpoint"]:
             await self._applier.end_domain(domid, self._context.settings.destroy_timeout)
+        return True
+
+    async def _soft_reset(self, intent: Intent) -> bool:
+        """Before it was reset the policy is applied once more; after it, it has to run."""
+        await self._look()
+        info = self._infos.get(Domid(intent.data["domid"]))
+        if info is not None and info.uuid == intent.uuid and info.paused and not info.shutdown:
+            await self._context.unpause(info.domid)
         return True
 
     async def _destroy(self, intent: Intent) -> bool:

@@ -345,6 +345,9 @@ class XenHypervisor:
     async def resume(self, domid: Domid) -> None:
         await self._long("resume", domid)
 
+    async def soft_reset(self, domid: Domid) -> None:
+        await self._long("soft_reset", domid)
+
     async def preserve(self, domid: Domid, name: str, uuid: UUID) -> None:
         await self._ask(
             self._quick, "preserve", domid, lambda c: c.preserve(domid, name, uuid.bytes)

@@ -164,6 +164,14 @@ def resume(context: Context, progress: ProgressCallback, domid: int) -> None:
     context.check("resume", lib.libxl_domain_resume(context.raw, domid, 1, ffi.NULL))
 
 
+def soft_reset(context: Context, progress: ProgressCallback, domid: int) -> None:
+    """The domain goes on in its memory; it is left paused."""
+    config = without_domid(context.retrieve_config(domid))
+    with context.config(config) as wanted, context.listening(progress) as how:
+        rc = lib.libxl_domain_soft_reset(context.raw, wanted, domid, ffi.NULL, how)
+    context.check("soft reset", rc)
+
+
 def dump_core(context: Context, progress: ProgressCallback, domid: int, path: str) -> None:
     name = path.encode("utf-8", "surrogateescape")
     made = not os.path.exists(path)
@@ -181,4 +189,5 @@ TABLE: dict[str, Callable[..., Any]] = {
     "restore": restore,
     "resume": resume,
     "save": save,
+    "soft_reset": soft_reset,
 }

@@ -344,6 +344,13 @@ class SimHypervisor:
             raise refused("domain resume", "the domain is not suspended", domid)
         self.machine.wake(domain)
 
+    async def soft_reset(self, domid: Domid) -> None:
+        domain = await self._change("soft reset", domid)
+        if domain.config.kind == "pv":
+            raise refused("soft reset", "xc_domain_soft_reset failed: Invalid argument", domid)
+        self.machine.pause(domain)
+        self.machine.wake(domain)
+
     async def preserve(self, domid: Domid, name: str, uuid: UUID) -> None:
         domain = await self._change("preserve", domid)
         domain.vm, domain.name = str(uuid), name

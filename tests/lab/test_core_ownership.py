@@ -1,0 +1,189 @@
+"""Whose a domain is, on real Xen: others' are seen, served and left to them; ours are followed
+whoever acts on them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.lab.conftest import run
+from tests.lab.guests import TINY_KERNEL
+from tests.lab.test_core_policies import _until_it_listens
+from tests.lab.test_core_service import PREFIX, XenHost, hosting, linux, tiny, xl
+from tests.lab.xenctrl import end_guest
+from xend.core.views import DomainView
+from xend.model.status import Origin, PowerState, ShutdownReason
+from xend.model.units import kib
+from xend.store.hostfiles import LocalFiles
+
+pytestmark = pytest.mark.lab
+
+THEIRS = PREFIX + "theirs"
+
+
+def theirs(folder: Path, **settings: object) -> str:
+    values: dict[str, object] = {"name": THEIRS, "memory": 4, "kernel": str(TINY_KERNEL)}
+    path = folder / "theirs.cfg"
+    path.write_text("".join(f"{key} = {value!r}\n" for key, value in (values | settings).items()))
+    return str(path)
+
+
+def xl_processes(name: str) -> list[Path]:
+    found = []
+    for process in Path("/proc").glob("[1-9]*"):
+        try:
+            if process.joinpath("fd/1").readlink() == Path(f"/var/log/xen/xl-{name}.log"):
+                found.append(process)
+        except OSError:
+            continue
+    return found
+
+
+async def _by_name(host: XenHost, name: str) -> list[DomainView]:
+    return [view for view in await host.service.list() if view.name == name]
+
+
+async def test_their_toolstacks_policy_is_not_raced(tmp_path: Path) -> None:
+    async with hosting(tmp_path, min_restart_seconds=0.0) as host:
+        await xl("create", "-q", theirs(tmp_path, on_reboot="restart"))
+        before = await host.service.lookup(THEIRS)
+        assert (before.origin, len(xl_processes(THEIRS))) == (Origin.FOREIGN, 1)
+        assert before.domid is not None
+        end_guest(before.domid, ShutdownReason.REBOOT)
+
+        async def restarted() -> bool:
+            found = await _by_name(host, THEIRS)
+            return len(found) == 1 and found[0].domid != before.domid
+
+        await host.until(restarted, 60)
+        await asyncio.sleep(1)
+        [after] = await _by_name(host, THEIRS)
+        assert after.origin is Origin.FOREIGN
+        assert not [job for job in host.service.jobs.list() if job.kind.startswith("on-")]
+
+
+async def test_verbs_work_on_theirs(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as host:
+        await xl("create", "-e", "-q", theirs(tmp_path, vcpus=1))
+        service = host.service
+        await service.pause(THEIRS)
+        assert (await service.lookup(THEIRS)).power_state is PowerState.PAUSED
+        await service.unpause(THEIRS)
+        await service.pin_vcpu(THEIRS, 0, [0])
+        await service.set_max_memory(THEIRS, kib(8))
+        await service.rename(THEIRS, PREFIX + "www")
+        assert PREFIX + "www" in run("xl", "list").stdout
+        await service.send_sysrq(PREFIX + "www", "h")
+        await service.destroy(PREFIX + "www")
+        assert PREFIX + "www" not in run("xl", "list").stdout
+        assert await host.names() == []
+
+
+async def test_adopt_takes_it_over_from_xl(tmp_path: Path) -> None:
+    async with hosting(tmp_path, min_restart_seconds=0.0) as host:
+        await xl("create", "-q", theirs(tmp_path, on_crash="restart", on_reboot="destroy"))
+        assert len(xl_processes(THEIRS)) == 1
+        view = await host.service.adopt(THEIRS)
+        assert view.origin is Origin.XEND
+        assert view.domid is not None
+
+        async def ended() -> bool:
+            return xl_processes(THEIRS) == []
+
+        await host.until(ended, 10)
+        end_guest(view.domid, ShutdownReason.CRASH)
+
+        async def restarted() -> bool:
+            found = await _by_name(host, THEIRS)
+            return len(found) == 1 and found[0].restarts == 1
+
+        await host.until(restarted, 60)
+        await host.stop()
+        await host.start()
+        [after] = await _by_name(host, THEIRS)
+        assert (after.origin, after.uuid) == (Origin.XEND, view.uuid)
+
+
+async def test_what_xl_does_to_ours_is_in_our_list_within_a_second(tmp_path: Path) -> None:
+    """rename, mem-set, save, restore, destroy, and a listing of ours by xl."""
+    async with hosting(tmp_path) as host:
+        config = linux()
+        view = await host.service.create(config)
+        assert view.domid is not None
+        listed = json.loads(run("xl", "list", "-l", config.name).stdout)
+        assert listed[0]["config"]["c_info"]["name"] == config.name
+        await _until_it_listens(host, view.domid)
+        name = PREFIX + "renamed"
+        await xl("rename", config.name, name)
+
+        async def renamed() -> bool:
+            return await host.names() == [name]
+
+        assert await host.until(renamed, 5) < 1
+        await xl("mem-set", name, "100")
+
+        async def smaller() -> bool:
+            return (await host.service.lookup(name)).memory < kib(110)
+
+        await host.until(smaller, 60)
+        image = tmp_path / "image"
+        await xl("save", name, str(image))
+
+        async def gone() -> bool:
+            return await host.names() == []
+
+        assert await host.until(gone, 5) < 1
+        assert not [job for job in host.service.jobs.list() if job.kind.startswith("on-")]
+
+        async def forgotten() -> bool:
+            return not await host.journal.owned()
+
+        await host.until(forgotten, 5)
+        await xl("restore", "-e", str(image))
+
+        async def back() -> bool:
+            return await host.names() == [name]
+
+        assert await host.until(back, 5) < 1
+        after = await host.service.lookup(name)
+        assert (after.uuid, after.origin) == (view.uuid, Origin.FOREIGN)
+        await xl("destroy", name)
+        assert await host.until(gone, 5) < 1
+
+
+async def test_a_save_of_ours_is_restored_by_xl_and_back(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as host:
+        config = linux()
+        view = await host.service.create(config)
+        assert view.domid is not None
+        await _until_it_listens(host, view.domid)
+        image = tmp_path / "image"
+        await host.service.save(config.name, image)
+        await xl("restore", "-e", str(image))
+        assert (await host.service.lookup(config.name)).origin is Origin.FOREIGN
+        await xl("save", config.name, str(image))
+        back = await host.service.restore(image)
+        assert (back.origin, back.uuid) == (Origin.XEND, view.uuid)
+
+
+def _left_behind() -> Path:
+    path = Path(f"/var/lib/xen/userdata-d.77.{uuid4()}.libxl-json")
+    path.write_text("{}")
+    return path
+
+
+async def test_userdata_of_dead_domains_is_swept(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as host:
+        view = await host.service.create(tiny())
+        dead = _left_behind()
+        await host.stop()
+        await host.start()
+        files = LocalFiles()
+        assert not await files.exists(dead)
+        kept = {(each.domid, each.uuid) for each in await files.userdata()}
+        await files.close()
+        assert (view.domid, view.uuid) in kept
