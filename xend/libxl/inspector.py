@@ -34,7 +34,7 @@ class _Ask(Protocol):
 
 def _calls() -> ModuleType:
     """The module that calls libxl; it can be had once a context is open, not before."""
-    return importlib.import_module("xend.libxl.inspect")
+    return importlib.import_module("xend.libxl.inspecting")
 
 
 class XenInspector:
