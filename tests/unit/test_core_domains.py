@@ -26,6 +26,7 @@ from xend.errors import (
 )
 from xend.model.status import Origin, PowerState
 from xend.model.units import DOM0, Domid, KiB, kib
+from xend.sim.hypervisor import no_faults
 
 
 @pytest.fixture
@@ -726,3 +727,54 @@ async def test_dom0_may_not_be_shrunk_below_its_minimum(tmp_path: Path) -> None:
             await host.service.set_memory(0, kib(128))
         await host.service.set_memory(0, kib(512))
         assert host.machine.get(DOM0).memory == kib(512)
+
+
+async def test_an_id_that_was_reused_is_not_taken_for_the_one_before(host: SimHost) -> None:
+    """A verb that waits for its turn means the domain that it was given, not its number."""
+    first = await host.service.create(guest("first"))
+    assert first.domid is not None
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(operation: str, stage: str, domid: object) -> None:
+        if (operation, stage) == ("destroy", "devices"):
+            reached.set()
+            await go_on.wait()
+
+    host.hypervisor.faults = hold
+    ending = host.service.submit("destroy", first.domid)
+    await reached.wait()
+    late = [host.service.submit(verb, first.domid) for verb in ("pause", "destroy")]
+    host.hypervisor.faults = no_faults
+    go_on.set()
+    await ending.wait()
+    host.machine._last = first.domid - 1  # Xen's numbers start again after 32,751.
+    second = await host.hypervisor.create(guest("second"))
+    assert second == first.domid
+    await host.hypervisor.unpause(second)
+    for job in late:
+        with pytest.raises(DomainNotFound) as caught:
+            await job.wait()
+        assert caught.value.fields["domain"] == str(first.domid)
+    assert host.machine.get(second).alive
+
+
+async def test_every_verb_that_changes_a_domain_says_so(host: SimHost) -> None:
+    await host.service.new(guest())
+    await host.service.start_domain("web", paused=False)
+    reader = host.service.events.subscribe(topics={"domain", "device"})
+    await host.service.pause("web")
+    await host.service.unpause("web")
+    await host.service.set_scheduler("web", weight=512)
+    await host.service.attach_device("web", "vbd", disk("/srv/b.img", "xvdb"))
+    await host.service.detach_device("web", "vbd", "xvdb")
+    await host.service.destroy("web")
+    await host.service.delete("web")
+    found: list[str] = []
+    async with asyncio.timeout(5):
+        while len(found) < 7:
+            event = await anext(reader)
+            found.append(f"{event.topic} {event.kind} {event.ids['name']}")
+    assert sorted(found) == sorted(
+        [*["domain changed web"] * 4, "device attached web", "device detached web",
+         "domain destroyed web"]
+    )  # fmt: skip

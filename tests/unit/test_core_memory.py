@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from tests.simhost import guest, running
 from xend.core.views import ServiceSettings
-from xend.errors import ResourceError
+from xend.errors import (
+    ConflictError,
+    DomainNotFound,
+    DomainStateError,
+    OperationCancelled,
+    ResourceError,
+    XendError,
+)
 from xend.model.units import DOM0, Domid, KiB, kib
 
 
@@ -112,5 +119,57 @@ def test_creates_at_once_never_get_more_than_there_is(sizes: list[int]) -> None:
                         size for size, each in zip(sizes, done, strict=True) if each in refused
                     )
                     assert sum(sizes) > 1024 - len(sizes) or kib(smallest) > host.free
+
+    asyncio.run(run())
+
+
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["create", "create", "destroy", "reset"]),
+        st.integers(min_value=0, max_value=5),
+        st.integers(min_value=1, max_value=700),
+        st.sampled_from([0.0, 0.0, 0.03, 0.2]),
+    ),
+    min_size=2,
+    max_size=14,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps=_STEPS, least=st.sampled_from([256, 512, 900]))
+def test_whatever_comes_and_goes_no_build_runs_out_of_what_it_was_promised(
+    steps: list[tuple[str, int, int, float]], least: int
+) -> None:
+    """Creates, restarts and destroys at once, and a dom0 that may shrink."""
+
+    async def run() -> None:
+        allowed = ballooning(dom0_ballooning=True, dom0_min_mem=kib(least))
+        with TemporaryDirectory() as folder:
+            async with running(Path(folder), memory=kib(2048), settings=allowed) as host:
+                host.hypervisor.latency = 0.01
+
+                async def step(verb: str, number: int, size: int, after: float) -> None:
+                    await host.clock.sleep(after)
+                    if verb == "create":
+                        await host.service.create(guest(f"g{number}", mib=size))
+                    elif verb == "destroy":
+                        await host.service.destroy(f"g{number}")
+                    else:
+                        await host.service.reset(f"g{number}")
+
+                done = await asyncio.gather(*(step(*one) for one in steps), return_exceptions=True)
+                failures = [one for one in done if isinstance(one, BaseException)]
+                expected: tuple[type[XendError], ...] = (
+                    ResourceError,
+                    ConflictError,
+                    DomainNotFound,
+                    DomainStateError,
+                    OperationCancelled,
+                )
+                assert all(isinstance(one, expected) for one in failures), failures
+                assert host.free >= 0
+                assert host.machine.get(DOM0).memory >= kib(least)
+                assert not host.service._context.memory.promised
+                assert await host.service._context.memory.available() == host.free
 
     asyncio.run(run())

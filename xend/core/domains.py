@@ -64,6 +64,15 @@ STATES: Mapping[str, frozenset[PowerState]] = {
 }
 
 
+_CHANGES = frozenset(
+    {
+        *("pause", "unpause", "set-pause-flag", "set-memory", "set-max-memory", "set-vcpus"),
+        *("pin-vcpu", "set-scheduler", "new", "delete", "suspend", "resume", "adopt"),
+    }
+)
+"""Verbs after which a domain is another, but neither came nor went nor got another name."""
+
+
 class History(EventLog, JobLog, Protocol):
     """What happened, on disk."""
 
@@ -286,7 +295,10 @@ class DomainService:
         async def body(job: Job) -> Any:
             if check is not None:
                 await check()
-            return await verb(job, *targets, **arguments)
+            result = await verb(job, *targets, **arguments)
+            if kind in _CHANGES:
+                self.events.publish("changed", "domain", {"uuid": job.uuid, "name": job.name})
+            return result
 
         if target is None:
             label = _label(arguments)

@@ -74,9 +74,11 @@ class Managed:
             managed=view.managed,
             since=clock.monotonic() - max(0.0, clock.time() - started),
         )
-        await self._context.journal.put_owned(owned)
-        ended = await self._context.files.end_watchers(view.name)
-        if ended:
-            log.info("%s is adopted: ended xl's process %s", view.name, ended)
+        data = {"domid": domid, "name": view.name}
+        async with self._context.intent(job, "adopt", view.uuid, data):
+            await self._context.journal.put_owned(owned)
+            ended = await self._context.files.end_watchers(view.name)
+            if ended:
+                log.info("%s is adopted: ended xl's process %s", view.name, ended)
         self._context.snapshot.own(owned)
         return self._context.snapshot.find(domid)

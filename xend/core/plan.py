@@ -22,6 +22,7 @@ IntentKind = Literal[
     "soft-reset",
     "save",
     "destroy",
+    "adopt",
     "rename",
     "attach",
     "detach",

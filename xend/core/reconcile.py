@@ -60,6 +60,7 @@ class Reconciliation:
             "rename-restart": self._rename_restart,
             "soft-reset": self._soft_reset,
             "destroy": self._destroy,
+            "adopt": self._finish_adopting,
             "rename": self._rename,
             "dump": self._dump,
             "attach": self._hotplug,
@@ -289,6 +290,13 @@ class Reconciliation:
         domid = Domid(intent.data["domid"])
         if self._is_alive(intent.uuid, domid):
             await self._applier.end_domain(domid, self._context.settings.destroy_timeout)
+        return True
+
+    async def _finish_adopting(self, intent: Intent) -> bool:
+        """Forward, if it is ours already: nobody else may be left to apply its policies."""
+        await self._look()
+        if intent.uuid in self._owned:
+            await self._context.files.end_watchers(str(intent.data["name"]))
         return True
 
     async def _rename(self, intent: Intent) -> bool:
