@@ -194,8 +194,9 @@ class DomainService:
         return self._snapshot.find(ref)
 
     async def with_config(self, view: DomainView) -> DomainView:
-        """The same, with a stranger's configuration as well as libxl knows it."""
-        return await self._snapshot.learn_config(view)
+        """The same, with a stranger's configuration as well as libxl knows it, and with what is
+        read from XenStore once per domain."""
+        return await self._snapshot.learn_rings(await self._snapshot.learn_config(view))
 
     async def devices(self, ref: str | int, device_class: str) -> Sequence[DeviceView]:
         """Attached devices from XenStore, by devid; class vbd covers tap and tap2.  Nothing when

@@ -30,6 +30,8 @@ class Identity:
     paused_by_admin: bool = False
     ask_again: float = float("-inf")
     """Monotonic seconds before which a stranger's configuration is not asked for again."""
+    rings: tuple[int, int] | None = None
+    """Guest frames of its rings to xenstored and xenconsoled; None until they have been read."""
     handle: str = ""
     """The hypervisor's uuid of it: another than `uuid` for a dead one that was set aside."""
 

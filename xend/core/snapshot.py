@@ -16,7 +16,7 @@ from dataclasses import replace
 from xend.core.identity import Identity, Naming
 from xend.core.ports import Clock, Hypervisor, ManagedDomain, OwnedDomain, XenStore
 from xend.core.views import DomainView
-from xend.errors import DomainNotFound, XendError
+from xend.errors import DomainNotFound, XendError, XenStoreError
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, Origin
 from xend.model.units import DOM0, Domid
@@ -43,6 +43,7 @@ class Snapshot:
         changed: Changed,
     ) -> None:
         self._hypervisor = hypervisor
+        self._store = store
         self._clock = clock
         self._max_age = max_age
         self._changed = changed
@@ -57,6 +58,7 @@ class Snapshot:
         self._taken_at = float("-inf")
         self._age = 0
         self._flight: tuple[int, asyncio.Task[None]] | None = None
+        self._rings_ask_again = float("-inf")
         self._learning: dict[Domid, asyncio.Task[None]] = {}
 
     # -- What the hypervisor says ------------------------------------------------------------------
@@ -233,6 +235,7 @@ class Snapshot:
             paused_by_admin=identity.paused_by_admin,
             started=identity.started,
             restarts=owned.restarts if owned else 0,
+            rings=identity.rings,
             pool=self._pools.get(info.cpupool, f"Pool-{info.cpupool}"),
         )
 
@@ -300,6 +303,27 @@ class Snapshot:
             await asyncio.wait([task], timeout=LEARN_PATIENCE)
         return replace(view, config=identity.config)
 
+    async def learn_rings(self, view: DomainView) -> DomainView:
+        """With the frames of its rings, which are read once per domain.  While XenStore does not
+        answer they are left out."""
+        identity = self._known.get(view.domid) if view.domid else None
+        if identity is None or identity.uuid != view.uuid or view.rings is not None:
+            return view
+        if identity.rings is None and self._clock.monotonic() >= self._rings_ask_again:
+            home = f"/local/domain/{view.domid}"
+            try:
+                async with asyncio.timeout(LEARN_PATIENCE):
+                    found = await asyncio.gather(
+                        self._store.read_or(f"{home}/store/ring-ref", ""),
+                        self._store.read_or(f"{home}/console/ring-ref", ""),
+                    )
+            except (TimeoutError, XenStoreError) as error:
+                log.info("no rings of domain %d: %s", view.domid, repr(error))
+                self._rings_ask_again = self._clock.monotonic() + ASK_AGAIN
+            else:
+                identity.rings = _frames(*found)
+        return replace(view, rings=identity.rings)
+
     async def _learn(self, identity: Identity) -> None:
         try:
             identity.config = await self._hypervisor.config_of(identity.domid)
@@ -318,3 +342,10 @@ class Snapshot:
             self._flight[1].cancel()
             await asyncio.wait([self._flight[1]])
         await self._naming.close()
+
+
+def _frames(store: str | None, console: str | None) -> tuple[int, int] | None:
+    """None while its builder has not written both."""
+    if store and console and store.isdecimal() and console.isdecimal():
+        return int(store), int(console)
+    return None

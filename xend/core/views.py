@@ -71,6 +71,9 @@ class DomainView:
     """Seconds since the epoch, of this incarnation."""
     restarts: int = 0
     pool: str = "Pool-0"
+    rings: tuple[int, int] | None = None
+    """(store, console): frames of its rings to xenstored and xenconsoled; None until they have been
+    asked for (`DomainService.with_config`), and of Domain-0."""
     suspended: bool = False
     """Managed, and its memory is in checkpoint.chk."""
 

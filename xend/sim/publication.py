@@ -84,6 +84,8 @@ class Publication:
                 "console/type": "xenconsoled",
                 "console/limit": 1048576,
                 "console/tty": domain.tty,
+                "console/ring-ref": 1048575 - 2 * domid,
+                "store/ring-ref": 1048576 - 2 * domid,
             },
         )
         for number in range(config.vcpus):

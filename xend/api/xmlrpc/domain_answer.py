@@ -8,6 +8,7 @@ long as that configuration does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -30,10 +31,16 @@ class _Template:
     __slots__ = ("config", "places", "tree")
 
     def __init__(
-        self, config: DomainConfig, outlived: Callable[[object], None], *, devices: bool
+        self,
+        config: DomainConfig,
+        outlived: Callable[[object], None],
+        *,
+        devices: bool,
+        rings: bool,
     ) -> None:
         self.config = ref(config, outlived)
-        self.tree = encode_domain(config, _PATTERN, devices=devices, vcpu_avail=False)
+        pattern = replace(_PATTERN, store_mfn=0, console_mfn=0) if rings else _PATTERN
+        self.tree = encode_domain(config, pattern, devices=devices, vcpu_avail=False)
         self.places = {
             child[0]: place
             for place, child in enumerate(self.tree)
@@ -52,12 +59,15 @@ class _Template:
         tree[places["online_vcpus"]] = ["online_vcpus", info.vcpus_online]
         tree[places["status"]] = ["status", int(info.power_state)]
         tree[places["state"]] = ["state", info.flags]
+        if view.rings is not None:
+            tree[places["store_mfn"]] = ["store_mfn", view.rings[0]]
+            tree[places["console_mfn"]] = ["console_mfn", view.rings[1]]
         return tree
 
 
 class DomainAnswers:
     def __init__(self) -> None:
-        self._templates: dict[tuple[str, bool], _Template] = {}
+        self._templates: dict[tuple[str, bool, bool], _Template] = {}
 
     def encode(self, view: DomainView, *, devices: bool) -> list[Any]:
         """The `(domain …)` of a view whose configuration has been asked for."""
@@ -67,14 +77,16 @@ class DomainAnswers:
             return encode_domain(
                 config or _stranger(view), observed, devices=devices, vcpu_avail=False
             )
-        key = (view.uuid, devices)
+        rings = view.rings is not None
+        key = (view.uuid, devices, rings)
         template = self._templates.get(key)
         if template is None or template.config() is not config:
-            template = _Template(config, partial(self._forget, key), devices=devices)
+            forget = partial(self._forget, key)
+            template = _Template(config, forget, devices=devices, rings=rings)
             self._templates[key] = template
         return template.fill(view, info)
 
-    def _forget(self, key: tuple[str, bool], _: object) -> None:
+    def _forget(self, key: tuple[str, bool, bool], _: object) -> None:
         self._templates.pop(key, None)
 
 
@@ -91,6 +103,8 @@ def _observed(view: DomainView) -> Observed:
         online_vcpus=info.vcpus_online,
         memory=mib(info.memory),
         maxmem=mib(info.max_memory) if view.config is None else None,
+        store_mfn=view.rings[0] if view.rings else None,
+        console_mfn=view.rings[1] if view.rings else None,
     )
 
 
