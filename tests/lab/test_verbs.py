@@ -89,10 +89,8 @@ def test_list_long_has_the_original_keys_in_their_order(lin: str) -> None:
     assert lines.index(f"    (name {lin})") > 1
     assert "    (status 2)" in lines
     assert f"    (uuid {UUID})" in lines
-    classes = [
-        child[1][0] for child in domain[1:] if isinstance(child, list) and child[0] == "device"
-    ]
-    assert classes == ["vif", "vbd", "vbd"]
+    devices = [child[1] for child in sxp.children(domain, "device") if isinstance(child, list)]
+    assert [sxp.name_of(device) for device in devices] == ["vif", "vbd", "vbd"]
     numbers = {
         str(child[0]): child[1]
         for child in domain[1:]
