@@ -261,6 +261,11 @@ class DomainService:
         return await self._context.hypervisor.cpupools()
 
     async def send_debug_keys(self, keys: str) -> None:
+        """Letters that Xen's serial console would take (see key h)."""
+        if not keys or not keys.isascii() or not keys.isprintable():
+            raise InvalidArgument(
+                f"Invalid debug keys: {keys!r}", argument="keys", value=keys, expected="letters"
+            )
         await self._context.hypervisor.send_debug_keys(keys)
 
     # -- Jobs ------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from xend.core.ports import HostFiles
 from xend.errors import ConfigError
-from xend.model.devices import Device, Disk, Vif
+from xend.model.devices import RATE, Device, Disk, Vif
 from xend.model.domain import DomainConfig, DomainType
+from xend.model.vdev import vdev_number
 
 _LOCAL_SCHEMES = frozenset({"", "file", "phy"})
 _OUR_BACKEND = frozenset({"", "0", "Domain-0"})
@@ -27,10 +28,24 @@ async def check_host(config: DomainConfig, files: HostFiles) -> None:
 
 
 async def check_device(device: Device, files: HostFiles) -> None:
-    """The same for one device that is to be attached."""
+    """The same for one device that is to be attached, and that its name or rate is one."""
     if isinstance(device, Disk):
+        if vdev_number(device.vdev) is None:
+            raise ConfigError(
+                f"'{device.vdev}' is not the name of a disk",
+                field="dev",
+                value=device.vdev,
+                expected="xvda, sda1, hdc or a number",
+            )
         await _check_disk(device, files)
     elif isinstance(device, Vif):
+        if device.rate and not RATE.fullmatch(device.rate):
+            raise ConfigError(
+                f"'{device.rate}' is not a rate",
+                field="rate",
+                value=device.rate,
+                expected="10Mb/s or 250KB/s@20ms",
+            )
         await _check_vif(0, device, files)
 
 

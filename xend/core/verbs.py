@@ -140,7 +140,7 @@ class Verbs:
         view = await self._context.current(job, ref)
         if view.domid is None:
             raise not_started(ref, view, "sysrq")
-        if len(key) != 1:
+        if len(key) != 1 or not key.isascii():
             raise InvalidArgument(
                 f"Invalid sysrq key: '{key}'", argument="key", value=key, expected="one character"
             )

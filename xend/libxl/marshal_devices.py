@@ -7,10 +7,9 @@ from typing import Any
 
 from xend.errors import ConfigError, InvalidArgument
 from xend.libxl import schema
-from xend.model.devices import Device, Disk, Pci, Vfb, Vif, Vkbd
+from xend.model.devices import RATE, Device, Disk, Pci, Vfb, Vif, Vkbd
 from xend.model.fields import rows
 
-_RATE = re.compile(r"(\d+)([GMK]?)([bB])/s(?:@(\d+)([mu]?)s)?")
 _UNIT = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 _DEFAULT_INTERVAL_US = 50_000
 """xl.cfg(5): the time window of a rate that names none."""
@@ -76,7 +75,7 @@ def network(wanted: Vif, number: int | None = None) -> dict[str, Any]:
 
 def rate(text: str) -> dict[str, int]:
     """`10Mb/s`, `250KB/s@20ms` (xl-network-configuration(5)); M is 1000², b bits, B bytes."""
-    match = _RATE.fullmatch(text)
+    match = RATE.fullmatch(text)
     if not match:
         raise ConfigError(
             f"rate: {text!r} is not a rate", field="rate", value=text, expected="10Mb/s@50ms"

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from xend.model.fields import Kind, Setting
 
+RATE = re.compile(r"(\d+)([GMK]?)([bB])/s(?:@(\d+)([mu]?)s)?")
+"""xl-network-configuration(5): amount, unit, bits or bytes, window and its unit."""
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 

@@ -94,6 +94,17 @@ _TABLE: Final[tuple[Method, ...]] = (
         Parameter("paused", flag, False),
     ),
     _method(
+        "xend.domain.migrate",
+        verbs.migrate,
+        DOM,
+        Parameter("host", text),
+        Parameter("live", flag, False),
+        Parameter("port", integer, 0),
+        Parameter("node", integer, -1),
+        Parameter("ssl", flag, None),
+        Parameter("change_home_server", flag, False),
+    ),
+    _method(
         "xend.domain.dump",
         verbs.dump,
         DOM,

@@ -46,11 +46,6 @@ _HOT_IO = Reason(
     "libxl sets them once, at creation",
     "ioports in the domain's configuration",
 )
-_MIGRATION = Reason(
-    "Migration",
-    "this xend has no relocation server",
-    "xm save, a copy of the file, and xm restore on the other host",
-)
 _CONFIGURE = Reason(
     "Replacing the configuration of a running domain",
     "the original refused it too",
@@ -77,7 +72,6 @@ def _all() -> Iterable[tuple[str, Reason]]:
         _ACM,
     )
     yield from _each("xend.domain.", "shadow_control shadow_mem_get shadow_mem_set", _SHADOW)
-    yield from _each("xend.domain.", "migrate", _MIGRATION)
     yield from _each("xend.domain.", "configure", _CONFIGURE)
     yield from _each("xend.domain.", "ioport_range_enable ioport_range_disable", _HOT_IO)
 
