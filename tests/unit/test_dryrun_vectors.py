@@ -84,6 +84,11 @@ def run(name: str, case: dict[str, Any], host: Host) -> tuple[object, str, str]:
     return result, out.getvalue(), err.getvalue()
 
 
+OF_XL = frozenset({"ex-xlexample.hvm-4.2.0-branched"})
+"""Files of xl, which xm took for its own: it read the device of a disk as its mode, and no domain
+could be started.  They are read as files of xl."""
+
+
 def is_help(text: str) -> bool:
     return "Usage: xm" in text or text.startswith("\nValues:")
 
@@ -98,6 +103,11 @@ if CASES:
             assert xmoptions.help_text("create").startswith(recorded.blob(case["stdout"])[:48])
             return
         result, out, err = run(name, case, Host(tmp_path, monkeypatch))
+        if name in OF_XL:
+            assert (result, err) == (0, "")
+            assert "xvda" in out
+            assert "(mode xvda)" not in out
+            return
         assert result == case["exit"]
         if case["stderr_is_traceback"]:
             assert err.startswith("Error: ")

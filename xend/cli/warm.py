@@ -157,7 +157,7 @@ def import_everything() -> None:
     Reading a domain file takes a millisecond, and importing what reads it a hundred.
     """
     from xend.cli import poolconfig, xl, xlhelp, xltable  # noqa: F401
-    from xend.config import sxp, xmcreate, xmfile, xmip, xmrandom  # noqa: F401
+    from xend.config import dialectmarks, sxp, xmcreate, xmfile, xmip, xmrandom  # noqa: F401
 
     for command in COMMANDS:
         command.load()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from xend.errors import ConfigError
 
@@ -16,8 +14,7 @@ _SHOWN: Final = 60
 NoteKind = Literal["computed", "deprecated", "ignored", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """A mistake; `line` and `column` count from 1."""
 
     line: int
@@ -35,8 +32,7 @@ class Problem:
         return f"{filename}:{self.line}:{self.column}: {self.message}{tail}"
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """Something that was computed, is deprecated, or has no effect; nothing is wrong."""
 
     line: int
@@ -135,5 +131,7 @@ def shorten(text: str) -> str:
 
 def suggestion(word: str, known: Collection[str]) -> str:
     """`; did you mean 'memory'?`, or nothing."""
+    import difflib  # not cheap to import, and most files have no mistake
+
     close = difflib.get_close_matches(word[:64], known, 1, 0.7)
     return f"; did you mean '{close[0]}'?" if close else ""

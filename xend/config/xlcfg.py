@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from xend.config.devicelists import mark_bootable
 from xend.config.modelbuild import build_config
 from xend.config.problems import Note, Report
 from xend.config.xlboot import read_boot, read_events, read_identity, read_type
@@ -158,7 +159,7 @@ def _devices(settings: XlSettings, kind: DomainType, platform: dict[str, Any]) -
     _check_twice(settings, "vif", [vif.mac if vif else None for vif in vifs])
     policy = str(platform.get("rdm", "")).partition("policy=")[2].partition(",")[0]
     return {
-        "disks": tuple(disk for disk in disks if disk is not None),
+        "disks": tuple(mark_bootable([disk for disk in disks if disk is not None])),
         "vifs": tuple(vif for vif in vifs if vif is not None),
         "pcis": read_pcis(settings, policy),
         "vsnds": read_sound(settings),

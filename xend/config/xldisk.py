@@ -212,7 +212,7 @@ class _Spec:
             vdev=self._vdev.removeprefix("/dev/"),
             access="r" if cdrom or self._access in ("r", "ro") else "w",
             image_format=kind if kind not in ("raw", scheme.rpartition(":")[2]) else "",
-            colo=self._colo,
+            **({"colo": self._colo} if self._colo else {}),
         )
 
     def _scheme(self, path: str, kind: str) -> str:

@@ -6,8 +6,7 @@ here, and a number is the text that it is written with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from xend.config.problems import Report
 from xend.config.xltokens import Token, tokens
@@ -20,22 +19,19 @@ MAX_ITEMS: Final = 4096
 """Of one list: as many as a domain can have VCPUs."""
 
 
-@dataclass(frozen=True, slots=True)
-class XlText:
+class XlText(NamedTuple):
     text: str
     line: int
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class XlList:
+class XlList(NamedTuple):
     items: tuple[XlText | XlList, ...]
     line: int
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class XlSetting:
+class XlSetting(NamedTuple):
     """What a name means at the end of the file.
 
     `added`: the last assignment to it was a `+=`; xl reads no number from such a setting.

@@ -85,7 +85,7 @@ def read_vif(settings: XlSettings, item: XlText) -> Vif | None:
     if not words.right:
         return None
     try:
-        return build_device(Vif, "vif", **fields, colo=colo)
+        return build_device(Vif, "vif", **fields, **({"colo": colo} if colo else {}))
     except ConfigError as error:
         words.wrong(str(error.fields.get("expected") or error.message))
         return None

@@ -11,7 +11,7 @@ from typing import Final, Literal, TextIO
 from xend.config import sxp
 from xend.config.commandline import CommandLine, Settings, UsageError
 from xend.config.xmlimits import ExitRequested
-from xend.config.xmoptions import COMMAND_LINE, USAGE, help_text
+from xend.config.xmoptions import COMMAND_LINE, USAGE, VARIABLES, help_text
 from xend.config.xmvm import make_vm
 from xend.errors import ConfigError
 
@@ -118,15 +118,52 @@ def _prepare(argv: list[str], command: Command, context: Context) -> CreateReque
         path = find_config(settings, context)
         if first_character(path, context.cwd) == "<":
             return _xml_file(path, values, command)
-        load_config(path, settings, COMMAND_LINE, context, ["xm", command, *argv])
-        if not values.get("name") and values.get("defconfig"):
-            values["name"] = posixpath.basename(str(values["defconfig"]))
-        tree = make_vm(values, context.env, context.cwd, context.warn)
+        tree = _tree_of_file(path, settings, ["xm", command, *argv], context)
     if values["dryrun"]:
         context.stdout.write(sxp.pretty(tree))
     if values["dryrun"] or (values["xmldryrun"] and command == "create"):
         return _OK
     return CreateRequest(sxp.wire(tree), values, path)
+
+
+def _tree_of_file(path: str, settings: Settings, argv: list[str], context: Context) -> object:
+    """A file of xm, or one that only xl understands.  xm's own words say what is wrong with a
+    file that neither can read."""
+    from xend.config.dialectmarks import could_be_xl, told
+
+    text = _text_of_file(path, context.cwd)
+    if told(text) == "xl":
+        return _tree_of_xl(text, path, settings, context)
+    values = settings.values
+    try:
+        load_config(path, settings, COMMAND_LINE, context, argv)
+        if not values.get("name") and values.get("defconfig"):
+            values["name"] = posixpath.basename(str(values["defconfig"]))
+        return make_vm(values, context.env, context.cwd, context.warn)
+    except ConfigError as error:
+        if not could_be_xl(text):
+            raise
+        try:
+            return _tree_of_xl(text, path, settings, context)
+        except ConfigError:
+            raise error from None
+
+
+def _tree_of_xl(text: str, path: str, settings: Settings, context: Context) -> object:
+    """Needs the model, which a file of xm does not: imported when there is such a file."""
+    from xend.config.xlcreate import tree_of_xl
+
+    given = {option.name: settings.values[option.name] for option in VARIABLES}
+    given = {name: value for name, value in given.items() if name in settings.given}
+    return tree_of_xl(text, path, given | settings.variables, context.warn)
+
+
+def _text_of_file(path: str, cwd: str) -> str:
+    """Empty if it cannot be read: whoever runs it says why."""
+    try:
+        return read_start(path, cwd, sxp.MAX_TEXT).decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
 
 
 def display_settings(values: dict[str, object], env: Mapping[str, str]) -> None:

@@ -50,18 +50,18 @@ class Run:
         self.variables = variables
 
 
-def load(path: str, run: Run) -> dict[str, OptionValue]:
+def load(path: str, run: Run, source: Source | None = None) -> dict[str, OptionValue]:
     """Runs the file; returns its variables of the types that make an option.
 
-    As in the original these are str, int, float and list; a bool, long, unicode, tuple, dict or
-    None is ignored.
+    `source` is its text, if it has been read already.  As in the original the types are str, int,
+    float and list; a bool, long, unicode, tuple, dict or None is ignored.
     """
     evaluator = Evaluator(run)
     names = Dict()
     try:
         _prepare(evaluator, names, path, run)
         frame = Frame(names, Dict(), evaluator.builtins, path)
-        evaluator.run_source(Source.of_file(foreign(path), run.cwd), frame)
+        evaluator.run_source(source or Source.of_file(foreign(path), run.cwd), frame)
         return {
             str(name): _plain(names[name])
             for name in names

@@ -51,6 +51,11 @@ def is_sealed() -> bool:
     return _only.get() is not None
 
 
+def foreign_name(name: str) -> str:
+    """A file's name as a value of the file has it."""
+    return os.fsencode(name).decode("latin-1")
+
+
 class Source:
     """One text to run: Latin-1 characters that stand for its bytes."""
 
@@ -69,7 +74,15 @@ class Source:
     @staticmethod
     def of_file(name: str, cwd: str) -> Source:
         """A program file; `name` as the domain file or the command gives it."""
-        data = Source.read(name, cwd)
+        return Source._of_bytes(Source.read(name, cwd), name)
+
+    @staticmethod
+    def of_content(text: str, name: str) -> Source:
+        """A program file that was read as UTF-8, bytes that are none as lone surrogates."""
+        return Source._of_bytes(text.encode("utf-8", "surrogateescape"), foreign_name(name))
+
+    @staticmethod
+    def _of_bytes(data: bytes, name: str) -> Source:
         if b"\0" in data:
             raise ConfigError(
                 f"{name} is not text: it has a NUL byte",
