@@ -156,7 +156,7 @@ async def test_a_save_and_a_restore_tell_how_far_they_are(tmp_path: Path) -> Non
         await watching
         jobs = {job.kind: job for job in host.service.jobs.list()}
         print("progress:", sorted(seen), jobs["save"].bytes_done, jobs["restore"].bytes_done)
-        assert {"save bytes", "save percent"} <= seen
+        assert {"save bytes", "save percent", "restore bytes", "restore percent"} <= seen
         assert (jobs["save"].bytes_done or 0) > 100 << 20
 
 

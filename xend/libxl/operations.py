@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from xend.libxl import devicework, savefile
+from xend.libxl import devicework, meter, savefile
 from xend.libxl._xl import ffi, lib
 from xend.libxl.ctx import DOMINFO, INVALID_DOMID, SHUTDOWN, Context
 from xend.libxl.handle import ProgressCallback, XlError
@@ -47,6 +47,9 @@ def restore(
         seen[0] = domid or seen[0]
         progress(domid, what, percent, done, total)
 
+    def far(done: int, size: int) -> None:
+        progress(seen[0], "restore", done * 100 // size, done, size)
+
     params = ffi.new("libxl_domain_restore_params *")
     domid = ffi.new("uint32_t *", INVALID_DOMID)
     with open(path, "rb", buffering=0) as stream:
@@ -55,7 +58,11 @@ def restore(
         lib.libxl_domain_restore_params_init(params)
         params.stream_version = version
         try:
-            with context.config(chosen) as wanted, context.listening(note) as how:
+            with (
+                context.config(chosen) as wanted,
+                context.listening(note) as how,
+                meter.Meter(stream.fileno(), far),
+            ):
                 rc = lib.libxl_domain_create_restore(
                     context.raw, wanted, domid, stream.fileno(), -1, params, ffi.NULL, how
                 )
