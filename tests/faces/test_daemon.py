@@ -269,3 +269,19 @@ def test_sockets_from_systemd(daemon: DaemonProcess) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert path.exists()  # it is systemd's
+
+
+def test_without_a_history_it_serves_and_says_so(daemon: DaemonProcess) -> None:
+    (daemon.state_dir / "history.db").mkdir(parents=True)
+    daemon("start")
+    assert daemon.names() == ["Domain-0"]
+    assert "events and jobs are only in memory: The journal" in daemon.log.read_text()
+    daemon("stop")
+
+
+def test_without_a_journal_it_does_not_start_and_says_why(daemon: DaemonProcess) -> None:
+    """What was begun could not be finished or undone after a crash."""
+    (daemon.state_dir / "xend.db").mkdir(parents=True)
+    refused = daemon("start", expect=1)
+    assert refused.stderr.startswith(f"xend: The journal {daemon.state_dir}/xend.db cannot be used")
+    daemon("status", expect=3)
