@@ -59,7 +59,8 @@ of another request is refused (422), and so is one whose first request is not an
 `GET …/config` has an `ETag`; `PUT` and `PATCH` need it in `If-Match` (428 without, 412 when
 somebody was faster).  `PATCH` is a JSON Merge Patch (RFC 7396).  Bodies may be JSON, or a file of
 xm (`text/x-python`), of xl (`application/x-xl-config`), or SXP (`application/sxp`): the
-Content-Type says which.  A password is shown as `********`; sent back like that, it stays what it is.
+Content-Type says which.  A password is shown as `********`; sent back like that, it stays what it
+is.
 
 ## Events
 
