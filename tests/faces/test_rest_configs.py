@@ -246,3 +246,33 @@ async def test_delete_what_runs(rest: httpx.AsyncClient) -> None:
 )
 def test_merge_patches(document: Any, patch: Any, result: Any) -> None:
     assert merged(document, patch) == result
+
+
+XL = {"Content-Type": "application/x-xl-config"}
+XL_FILE = """
+name = "miranda"
+type = "pvh"
+kernel = "/boot/vmlinuz"
+memory = 128
+maxmem = 256
+disk = [ "/srv/miranda.img,raw,xvda,rw" ]
+vif = [ "bridge=xenbr0,mac=00:16:3e:00:00:09" ]
+"""
+
+
+async def test_an_xl_file(rest: httpx.AsyncClient) -> None:
+    response = await rest.post("/v1/domains?define=true", content=XL_FILE, headers={**WAIT, **XL})
+    assert response.status_code == 201, response.text
+    found = (await rest.get("/v1/domains/miranda/config")).json()
+    assert (found["type"], found["maxmem"]) == ("pvh", 256 * 1024)
+    assert found["disks"][0]["path"] == "/srv/miranda.img"
+
+
+async def test_each_mistake_of_an_xl_file(rest: httpx.AsyncClient) -> None:
+    text = 'name = "x"\nmemory = "much"\nvcpus = []\n'
+    response = await rest.post("/v1/domains", content=text, headers=XL)
+    document = check_problem(response, 422, "config.invalid-file")
+    assert {(error["line"], error["field"]) for error in document["errors"]} >= {
+        (2, "memory"),
+        (3, "vcpus"),
+    }

@@ -224,3 +224,71 @@ async def test_preferences(rest: httpx.AsyncClient) -> None:
         await rest.delete(response.headers["location"]), 409, "domain.bad-state"
     )
     assert document["fields"]["state"] == "done"
+
+
+async def test_cpu_pools(rest: httpx.AsyncClient) -> None:
+    [pool] = (await get(rest, "/v1/cpupools"))["items"]
+    assert pool["name"] == "Pool-0" and pool["active"] and len(pool["cpus"]) == 4
+    taken = await rest.delete("/v1/cpupools/Pool-0/cpus/3", headers=WAIT)
+    assert taken.status_code == 204, taken.text
+    new = await rest.post("/v1/cpupools", json={"name": "quiet", "cpus": [3]}, headers=WAIT)
+    assert new.status_code == 201, new.text
+    again = await rest.post("/v1/cpupools", json={"name": "quiet"}, headers=WAIT)
+    check_problem(again, 409, "conflict")
+    await made(rest)
+    moved = await rest.patch(f"{HERE}/cpupool", json={"pool": "quiet"}, headers=WAIT)
+    assert moved.status_code == 200, moved.text
+    quiet = await get(rest, "/v1/cpupools/quiet")
+    assert quiet["cpus"] == [3] and [each["name"] for each in quiet["domains"]] == ["prospero"]
+    check_problem(await rest.delete("/v1/cpupools/quiet", headers=WAIT), 409, "pool")
+    await rest.post(f"{HERE}/actions/destroy", headers=WAIT)
+    assert (await rest.delete("/v1/cpupools/quiet", headers=WAIT)).status_code == 204
+    check_problem(await rest.get("/v1/cpupools/quiet"), 404, "not-found")
+    back = await rest.put("/v1/cpupools/Pool-0/cpus/3", headers=WAIT)
+    assert back.status_code == 200, back.text
+
+
+async def test_usb(rest: httpx.AsyncClient) -> None:
+    await made(rest)
+    path = f"{HERE}/usb-controllers"
+    new = await rest.post(path, json={"version": 2, "ports": 4}, headers=WAIT)
+    assert new.status_code == 201, new.text
+    [controller] = (await get(rest, path))["items"]
+    number = controller["id"]
+    assert list(controller["ports"]) == ["1", "2", "3", "4"]
+    plug = await rest.put(f"{path}/{number}/ports/2", json={"device": "1-1"}, headers=WAIT)
+    assert plug.status_code == 200, plug.text
+    [device] = (await get(rest, f"{HERE}/usb"))["items"]
+    assert (device["device"], device["port"]) == ("1-1", 2)
+    assert (await rest.delete(f"{path}/{number}/ports/2", headers=WAIT)).status_code == 204
+    assert (await rest.delete(f"{path}/{number}", headers=WAIT)).status_code == 204
+    assert (await get(rest, path))["items"] == []
+
+
+async def test_the_cd_drive(rest: httpx.AsyncClient) -> None:
+    drive = {"vdev": "hdc", "device_type": "cdrom", "access": "r", "path": "/a.iso"}
+    await made(rest, settings={"disks": [DISK, {**drive, "scheme": "file"}]})
+    change = await rest.put(f"{HERE}/cdrom", json={"path": "/b.iso"}, headers=WAIT)
+    assert change.status_code == 200, change.text
+    disks = (await get(rest, f"{HERE}/disks"))["items"]
+    assert disks[1]["configured"]["path"] == "/b.iso"
+    eject = await rest.delete(f"{HERE}/cdrom?drive=hdc", headers=WAIT)
+    assert eject.status_code == 200, eject.text
+    assert (await get(rest, f"{HERE}/disks"))["items"][1]["configured"]["path"] == ""
+    check_problem(await rest.delete(f"{HERE}/cdrom?drive=hdd"), 404, "not-found")
+
+
+async def test_import(host: Host, rest: httpx.AsyncClient) -> None:
+    await made(rest, define=True)
+    copy = host.folder / "copy"
+    (host.folder / "domains").rename(copy)
+    await rest.delete(HERE, headers=WAIT)
+    for dry, verdict in ((True, "importable"), (False, "imported")):
+        body = {"path": str(copy), "dry_run": dry}
+        response = await rest.post("/v1/import/xend", json=body, headers=WAIT)
+        assert response.status_code == 200, response.text
+        [entry] = response.json()["items"]
+        assert (entry["verdict"], entry["name"]) == (verdict, "prospero")
+    assert (await get(rest, HERE))["power_state"] == "halted"
+    response = await rest.post("/v1/import/xend", json={"path": "/etc"}, headers=WAIT)
+    check_problem(response, 403, "permission-denied")

@@ -221,4 +221,17 @@ def _without(path: str, error: ConfigError) -> ConfigError:
     return ConfigError(str(error).replace(path, "the body"), **fields)
 
 
-_READERS: Final[dict[str, Callable[[str], Read]]] = {"sxp": _from_sxp, "xm": _from_xm}
+def _from_xl(text: str) -> Read:
+    from xend.config.xlcfg import read
+
+    uuid = uuid4()
+    found = read(text, filename="the body", new_uuid=lambda: uuid)
+    warnings = tuple(note.sentence("the body") for note in found.notes)
+    return Read(found.config, found.config.uuid != uuid, warnings)
+
+
+_READERS: Final[dict[str, Callable[[str], Read]]] = {
+    "sxp": _from_sxp,
+    "xm": _from_xm,
+    "xl": _from_xl,
+}

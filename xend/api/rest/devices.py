@@ -190,6 +190,9 @@ def _detaches(kind: Kind) -> Endpoint:
     ) -> Response:
         view = await service.lookup(ref)
         item = await found(service, ref, kind, dev)
+        if kind.device_class == "pci":
+            device = Pci.model_validate(item["configured"])
+            return await submit(caller).answer("detach-pci", view.uuid, device=device, status=204)
         return await submit(caller).answer(
             "detach",
             view.uuid,

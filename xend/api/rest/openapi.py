@@ -39,6 +39,7 @@ TAGS: Final = {
     "resources": "Memory, virtual CPUs, scheduling.",
     "observation": "Counters, logs, events of one domain.",
     "operations": "Every change, with progress.",
+    "cpupools": "Which CPUs serve which domains.",
     "events": "Everything that happens.",
     "host": "The machine and the daemon.",
 }

@@ -32,6 +32,7 @@ from xend.api.rest.refusals import (
 from xend.api.rest.security_limits import TooManyFailures
 from xend.api.rest.suggestions import meant, names_at
 from xend.api.rest.tokens import TokenNotFound
+from xend.config.problems import InvalidFile
 from xend.core.events import EventsGone, ReaderTooSlow
 from xend.errors import (
     ConfigError,
@@ -45,6 +46,7 @@ from xend.errors import (
     OperationFailed,
     OperationTimeout,
     PermissionDenied,
+    PoolError,
     ResourceError,
     UnsupportedFeature,
     XendError,
@@ -68,6 +70,7 @@ STATUS: Final[Mapping[type[XendError], int]] = {
     DomainStateError: 409,
     KeyInUse: 409,
     OperationCancelled: 409,
+    PoolError: 409,
     ResourceError: 409,
     EventsGone: 410,
     ReaderTooSlow: 410,
@@ -124,6 +127,7 @@ def problem(error: XendError) -> dict[str, Any]:
         "script_stderr": fields.get("stderr") or None,
         "possible": _json(fields.get("possible") or possible_in(error)) or None,
         "hint": hint_of(error),
+        "errors": _mistakes(error),
     }
     return document | {key: value for key, value in more.items() if value is not None}
 
@@ -139,6 +143,23 @@ def _pointer(error: XendError) -> str | None:
     if not name:
         return None
     return _POINTERS.get(str(name)) or pointer_to(str(name).split("."))
+
+
+def _mistakes(error: XendError) -> list[dict[str, Any]] | None:
+    """Each mistake of a file, when all of them were looked for."""
+    if not isinstance(error, InvalidFile):
+        return None
+    return [
+        {
+            "in": "body",
+            "line": each.line,
+            "column": each.column,
+            "field": each.field,
+            "detail": each.message,
+            "expected": each.expected,
+        }
+        for each in error.problems
+    ]
 
 
 def _libxl(error: XendError) -> dict[str, Any] | None:

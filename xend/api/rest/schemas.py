@@ -242,10 +242,45 @@ class EventList(Shown):
     next: str | None
 
 
+class PoolMember(Shown):
+    uuid: str
+    name: str
+
+
 class PoolShown(Part):
-    id: int = Field(examples=[0])
-    name: str = Field(examples=["Pool-0"])
-    domains: int = Field(description="how many run in it", examples=[4])
+    id: int | None = Field(description="null: it is not active", examples=[1])
+    name: str = Field(examples=["quiet"])
+    uuid: str = Field(examples=["1f4c…"])
+    description: str = Field(examples=[""])
+    active: bool = Field(examples=[True])
+    managed: bool = Field(description="still known when it has been stopped", examples=[False])
+    scheduler: str = Field(examples=["credit2"])
+    cpus: list[int] = Field(examples=[[3]])
+    domains: list[PoolMember]
+
+
+class UsbController(Shown):
+    id: str = Field(examples=["0"])
+    version: int = Field(examples=[2])
+    ports: dict[str, str | None] = Field(
+        description="the host's device in each", examples=[{"1": "1-1.4", "2": None}]
+    )
+
+
+class UsbControllerList(Shown):
+    items: list[UsbController]
+    next: None
+
+
+class UsbShown(Shown):
+    device: str = Field(examples=["1-1.4"])
+    controller: int
+    port: int
+
+
+class UsbList(Shown):
+    items: list[UsbShown]
+    next: None
 
 
 class PoolList(Shown):
@@ -348,11 +383,13 @@ class Validated(Shown):
 
 
 class ImportedEntry(Shown):
-    path: str
-    name: str | None
-    uuid: str | None
-    outcome: str
-    detail: str | None
+    path: str = Field(examples=["/srv/old-host/domains/5b1ca0e2-…"])
+    verdict: Literal["imported", "importable", "known", "skipped"]
+    name: str | None = Field(examples=["prospero"])
+    uuid: str | None = Field(examples=["5b1ca0e2-…"])
+    reason: str | None = Field(description="why it was skipped", examples=[None])
+    changes: list[str] = Field(description="what reads otherwise than it was written")
+    notes: list[str] = Field(description="what keeps it from starting here")
 
 
 class ImportShown(Shown):
