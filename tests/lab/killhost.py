@@ -19,10 +19,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.conftest import SETTLE, free_memory, run
+from tests.lab.conftest import SETTLE, run
+from tests.lab.looking import FREE_NOISE, Guest, Look
 
 ROOT = Path(__file__).parents[2]
 RUN_DIR = Path("/var/run/xend")
@@ -90,19 +90,6 @@ def _until(true: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.02)
 
 
-@dataclass(frozen=True)
-class Guest:
-    """One line of `xl list`."""
-
-    name: str
-    domid: int
-    state: str
-
-    @property
-    def running(self) -> bool:
-        return not set(self.state) & set("psd")
-
-
 class KillHost:
     def __init__(self, folder: Path, maker: DaemonMaker) -> None:
         self.folder = folder
@@ -118,7 +105,8 @@ class KillHost:
         self.killed: list[str] = []
         """Every point at which something was killed."""
         self._free: dict[str, int] = {}
-        """Free memory in MiB by what runs, as it was the first time."""
+        """Free memory in KiB by what runs, as it was the first time."""
+        self._look = Look()
 
     # -- The daemon ----------------------------------------------------------------------------
 
@@ -185,15 +173,17 @@ class KillHost:
         assert done.returncode == 0, f"xm {' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def xl_guests(self) -> dict[str, Guest]:
-        found = {}
-        for line in run("xl", "list").stdout.splitlines()[1:]:
-            match = re.match(r"(\S+)\s+(\d+)\s+\d+\s+\d+\s+(\S+)", line)
-            assert match, line
-            if match[2] != "0":
-                assert match[1] not in found, f"two domains are called {match[1]}"
-                found[match[1]] = Guest(match[1], int(match[2]), match[3])
+    def guests(self) -> dict[str, Guest]:
+        """What Xen has; Domain-0 left out."""
+        found: dict[str, Guest] = {}
+        for guest in self._look.guests():
+            assert guest.name not in found or guest.name == "(null)", f"two called {guest.name}"
+            found[guest.name] = guest
         return found
+
+    def exists(self, path: str) -> bool:
+        """In XenStore."""
+        return self._look.store.read(path) is not None
 
     def xm_guests(self) -> dict[str, int | None]:
         """Name → domid as xend has it; None for the halted, whose lines have no id and state."""
@@ -239,7 +229,7 @@ class KillHost:
     def _unsettled(self) -> str:
         if intents := self.open_intents():
             return f"open intents: {intents}"
-        xl, xm = self.xl_guests(), self.xm_guests()
+        xl, xm = self.guests(), self.xm_guests()
         if "(null)" in xl:
             return f"a domain without a name: {xl}"
         running = {name: domid for name, domid in xm.items() if domid is not None}
@@ -253,18 +243,18 @@ class KillHost:
         """The invariants that hold after every kill, whatever was killed."""
         self.settle(where)
         self._check_leftovers(where)
-        running = ",".join(sorted(self.xl_guests()))
-        self._free.setdefault(running, free_memory())
+        running = ",".join(sorted(self.guests()))
+        self._free.setdefault(running, self._look.free())
         self._wait_free(self._free[running], where)
 
     def _check_leftovers(self, where: str) -> None:
         """Userdata, XenStore and files hold nothing of domains that are gone."""
-        domids = {guest.domid for guest in self.xl_guests().values()} | {0}
+        domids = {guest.domid for guest in self.guests().values()} | {0}
         for path in USERDATA.glob("userdata-*"):
             parts = path.name.split(".")
             assert int(parts[1]) in domids, f"{where}: left behind: {path}"
         for folder in ("/local/domain", "/libxl"):
-            words = run("xenstore-list", folder).stdout.split()
+            words = self._look.store.children(folder)
             left = {int(word) for word in words if word.isdigit()} - domids
             assert not left, f"{where}: left behind in XenStore: {folder}/{left}"
         left_files = [*self.folder.rglob("*.partial"), *self.folder.rglob(".*.new")]
@@ -272,11 +262,15 @@ class KillHost:
         self.configs()
 
     def _wait_free(self, wanted: int, where: str) -> None:
-        """MiB, rounded down; Xen scrubs and gives back in its own time."""
+        """KiB; Xen gives back in its own time, and its own heaps breathe a little."""
         deadline = time.monotonic() + SETTLE
-        while abs((free := free_memory()) - wanted) > 1:
-            assert time.monotonic() < deadline, f"{where}: {free} MiB free, {wanted} expected"
-            time.sleep(0.3)
+        while abs((free := self._look.free()) - wanted) > FREE_NOISE:
+            assert time.monotonic() < deadline, f"{where}: {free} KiB free, {wanted} expected"
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        self.kill()
+        self._look.close()
 
 
 @contextmanager
@@ -287,6 +281,6 @@ def kill_host(folder: Path, maker: DaemonMaker) -> Iterator[KillHost]:
         yield host
     finally:
         host.kill()
-        for name, guest in host.xl_guests().items():
-            done = run("xl", "destroy", str(guest.domid))
-            assert done.returncode == 0 or name == "(null)", done.stderr
+        for guest in host.guests().values():
+            run("xl", "destroy", str(guest.domid))
+        host.close()

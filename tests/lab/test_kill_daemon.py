@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def no_web(host: KillHost) -> None:
 
 
 def web_runs(host: KillHost) -> None:
-    guest = host.xl_guests().get(WEB)
+    guest = host.guests().get(WEB)
     if guest is None or not guest.running or WEB in host.configs():
         no_web(host)
         host.xm_must("create", "-q", str(config(host.folder, WEB)))
@@ -68,7 +69,7 @@ def web_is_defined(host: KillHost) -> None:
 
 
 def managed_web_runs(host: KillHost) -> None:
-    if host.xl_guests().get(WWW) is not None and WWW in host.configs():
+    if host.guests().get(WWW) is not None and WWW in host.configs():
         host.xm_must("rename", WWW, WEB)
     if host.xm_guests().get(WEB) is None or WEB not in host.configs():
         no_web(host)
@@ -96,10 +97,10 @@ def _wait_for_linux(host: KillHost) -> None:
     quiet = 0
     while quiet < 3:
         assert time.monotonic() < deadline, f"{LINUX} does not come up"
-        guest = host.xl_guests()[LINUX]
-        listens = run("xenstore-exists", f"/local/domain/{guest.domid}/control/feature-suspend")
-        quiet = quiet + 1 if guest.state == "-b----" and listens.returncode == 0 else 0
-        time.sleep(0.3)
+        guest = host.guests()[LINUX]
+        listens = host.exists(f"/local/domain/{guest.domid}/control/feature-suspend")
+        quiet = quiet + 1 if guest.state == "-b----" and listens else 0
+        time.sleep(0.2)
 
 
 def linux_is_saved(host: KillHost) -> None:
@@ -140,18 +141,18 @@ def linux_with_disk(host: KillHost) -> None:
 
 def gone_or_whole(host: KillHost) -> None:
     """As `xm create` leaves it: made, and perhaps not unpaused yet when its client was cut off."""
-    guest = host.xl_guests().get(WEB)
+    guest = host.guests().get(WEB)
     assert guest is None or not set(guest.state) & set("sdc")
     assert WEB not in host.configs()
 
 
 def gone_or_running(host: KillHost) -> None:
-    guest = host.xl_guests().get(WEB)
+    guest = host.guests().get(WEB)
     assert guest is None or guest.running
 
 
 def running(host: KillHost) -> None:
-    assert host.xl_guests()[WEB].running
+    assert host.guests()[WEB].running
 
 
 def defined_or_not(host: KillHost) -> None:
@@ -159,33 +160,33 @@ def defined_or_not(host: KillHost) -> None:
 
 
 def named_alike_everywhere(host: KillHost) -> None:
-    [name] = set(host.xl_guests()) & {WEB, WWW}
+    [name] = set(host.guests()) & {WEB, WWW}
     assert set(host.configs()) & {WEB, WWW} == {name}
-    assert host.xl_guests()[name].running
+    assert host.guests()[name].running
 
 
 def linux_lives(host: KillHost) -> None:
-    assert host.xl_guests()[LINUX].running
+    assert host.guests()[LINUX].running
 
 
 def saved_or_running(host: KillHost) -> None:
-    assert _image(host).exists() != (LINUX in host.xl_guests())
+    assert _image(host).exists() != (LINUX in host.guests())
 
 
 def saved_still(host: KillHost) -> None:
     assert _image(host).exists()
-    guest = host.xl_guests().get(LINUX)
+    guest = host.guests().get(LINUX)
     assert guest is None or not set(guest.state) & set("sdc")
 
 
 def suspended_or_running(host: KillHost) -> None:
-    assert _checkpoint(host) != (LINUX in host.xl_guests())
+    assert _checkpoint(host) != (LINUX in host.guests())
 
 
 def disk_as_configured(host: KillHost) -> None:
     text = (host.state / "domains" / host.configs()[LINUX] / "config.sxp").read_text()
     assert _attached(host) == ("xvdb" in text)
-    assert host.xl_guests()[LINUX].running
+    assert host.guests()[LINUX].running
 
 
 @dataclass(frozen=True)
@@ -251,12 +252,12 @@ def _bystander(host: KillHost) -> tuple[int, int]:
 def _act(host: KillHost, verb: Verb, at: int) -> str:
     """What the client said."""
     words = [word.replace("FOLDER", str(host.folder)) for word in verb.words]
-    before = host.xl_guests().get(LINUX)
+    before = host.guests().get(LINUX)
     done = subprocess.run([XM, *words], capture_output=True, text=True, timeout=180, check=False)
     if verb.waits:
         deadline = time.monotonic() + 90
         while len(host.passed()) < at and time.monotonic() < deadline:
-            if host.xl_guests().get(LINUX, before) != before and not host.open_intents():
+            if host.guests().get(LINUX, before) != before and not host.open_intents():
                 break
             time.sleep(0.2)
     return f"exit {done.returncode}: {(done.stdout + done.stderr).strip()}"
@@ -265,25 +266,31 @@ def _act(host: KillHost, verb: Verb, at: int) -> str:
 def _try(host: KillHost, name: str, at: int, victim: str) -> list[str]:
     """The points that were passed, the fatal one last if there was one."""
     verb = VERBS[name]
+    watch = [time.monotonic()]
     verb.ready(host)
     domid, up = _bystander(host)
     host.arm(at, victim)
+    watch.append(time.monotonic())
     said = _act(host, verb, at)
+    watch.append(time.monotonic())
     passed = host.passed()
     killed = len(passed) >= at
     if killed and victim == "daemon":
         host.died()
         host.start()
     host.disarm()
+    watch.append(time.monotonic())
     where = f"{name}, {victim} killed at {at}: {passed[at - 1] if killed else 'nothing'} ({said})"
-    if killed:
-        host.killed.append(where)
-        print(where, flush=True)
     host.check(where)
     verb.after(host)
     after = _bystander(host)
     assert after[0] == domid and after[1] >= up, f"{where}: the bystander was disturbed"
-    assert host.xl_guests()[BYSTANDER].running, where
+    assert host.guests()[BYSTANDER].running, where
+    watch.append(time.monotonic())
+    if killed:
+        host.killed.append(where)
+    phases = " ".join(f"{end - begin:.1f}" for begin, end in pairwise(watch))
+    print(f"{where} (ready, act, start, check: {phases} s)", flush=True)
     return passed[:at]
 
 

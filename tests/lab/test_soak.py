@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import SETTLE, free_memory, run
+from tests.lab.conftest import SETTLE, run
 from tests.lab.guests import IMAGES, config
+from tests.lab.looking import FREE_NOISE, Look
 from tests.soak.usage import Usage, children, usage
 
 pytestmark = pytest.mark.lab
@@ -38,13 +39,13 @@ class Sample:
     userdata: int
     loops: int
     free: int
-    """MiB."""
+    """KiB."""
 
     def __str__(self) -> str:
         return (
             f"after {self.cycle:4d}: daemon {self.daemon}; children {self.helpers} KiB; xenstored "
             f"{self.xenstored}; {self.nodes} XenStore nodes, {self.userdata} userdata files, "
-            f"{self.loops} loop devices, {self.free} MiB free"
+            f"{self.loops} loop devices, {self.free} KiB free"
         )
 
 
@@ -52,17 +53,17 @@ def _pid(path: str) -> int:
     return int(Path(path).read_text())
 
 
-def _sample(cycle: int) -> Sample:
+def _sample(look: Look, cycle: int) -> Sample:
     daemon = _pid("/var/run/xend.pid")
     return Sample(
         cycle,
         usage(daemon),
         sum(usage(child).rss for child in children(daemon)),
         usage(_pid("/run/xen/xenstored.pid")),
-        len(run("xenstore-ls", "-f").stdout.splitlines()),
+        look.store.count(),
         len([*Path("/var/lib/xen").glob("userdata-*")]),
         len(run("losetup", "-a").stdout.splitlines()),
-        free_memory(),
+        look.free(),
     )
 
 
@@ -81,13 +82,14 @@ def test_nothing_grows(xend_running: None, clean_host: None, tmp_path: Path) -> 
     plain = config(tmp_path, "soak-plain")
     disk, vif = f"file:{IMAGES}/data.img,xvda,w", "bridge=xenbr0"
     rich = config(tmp_path, "soak-rich", disk=[disk], vif=[vif])
+    look = Look()
     _cycles(0, WARM_UP, plain, rich)
-    samples = [_sample(WARM_UP)]
+    samples = [_sample(look, WARM_UP)]
     began = time.monotonic()
     step = (CYCLES - WARM_UP) // 5
     for _ in range(5):
         _cycles(samples[-1].cycle, step, plain, rich)
-        samples.append(_sample(samples[-1].cycle + step))
+        samples.append(_sample(look, samples[-1].cycle + step))
     spent = time.monotonic() - began
     print("", *samples, f"{spent / step / 5:.2f} s a cycle", sep="\n")
     first, last = samples[0], samples[-1]
@@ -99,6 +101,7 @@ def test_nothing_grows(xend_running: None, clean_host: None, tmp_path: Path) -> 
     assert last.nodes <= first.nodes
     assert last.xenstored.rss - first.xenstored.rss <= 1024
     deadline = time.monotonic() + SETTLE
-    while free_memory() < first.free - 1 and time.monotonic() < deadline:
+    while look.free() < first.free - FREE_NOISE and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert free_memory() >= first.free - 1
+    assert look.free() >= first.free - FREE_NOISE
+    look.close()

@@ -132,4 +132,4 @@ def _files(folder: Path) -> int:
 
 def _nodes(host: SimHost) -> int:
     """And watches; no face shows all of them."""
-    return len(host.xenstored._nodes) + len(host.xenstored._watchers)
+    return len(host.xenstored._nodes) + host.xenstored._watched

@@ -9,6 +9,7 @@ The simulated hypervisor calls it directly; everybody else goes through `xend.si
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -72,6 +73,8 @@ class Watcher:
     path: str
     told: Callable[[str], None]
     relative: bool = False
+    number: int = 0
+    """Older ones are told first."""
 
 
 class SimXenstored:
@@ -81,7 +84,10 @@ class SimXenstored:
         self.quota = quota or Quota()
         self._generation = 0
         self._nodes: dict[str, Node] = {}
-        self._watchers: list[Watcher] = []
+        self._watchers: dict[str, list[Watcher]] = {}
+        """By path: a host has one for each domain, and must not ask them all at each write."""
+        self._watched = 0
+        self._numbers = itertools.count()
         self._domains: set[int] = set()
         for path, children in (("/", "tool"), ("/tool", "xenstored"), ("/tool/xenstored", "")):
             self._nodes[path] = Node(b"", ("n0",), (children,) if children else (), 0)
@@ -160,19 +166,25 @@ class SimXenstored:
     # -- watches -------------------------------------------------------------------------------
 
     def watch(self, path: str, told: Callable[[str], None]) -> Watcher:
-        self._limit("watch", path, "E2BIG", len(self._watchers) + 1, self.quota.watches)
+        self._limit("watch", path, "E2BIG", self._watched + 1, self.quota.watches)
         if path.startswith("@"):
             if len(path) > _PATH_MAX:
                 raise failure("watch", path, "EINVAL")
             watcher = Watcher(path, told)
         else:
             watcher = Watcher(_checked("watch", path), told, not path.startswith("/"))
-        self._watchers.append(watcher)
+        watcher.number = next(self._numbers)
+        self._watchers.setdefault(watcher.path, []).append(watcher)
+        self._watched += 1
         told(path)
         return watcher
 
     def unwatch(self, watcher: Watcher) -> None:
-        self._watchers.remove(watcher)
+        here = self._watchers[watcher.path]
+        here.remove(watcher)
+        self._watched -= 1
+        if not here:
+            del self._watchers[watcher.path]
 
     # -- domains -------------------------------------------------------------------------------
 
@@ -308,12 +320,13 @@ class SimXenstored:
         seen.fires = True
 
     def _tell(self, name: str, *, exact: bool) -> None:
-        for watcher in self._watchers:
-            if name == watcher.path or (not exact and _is_below(name, watcher.path)):
-                told = name
-                if watcher.relative:
-                    told = name.removeprefix(_RELATIVE_TO).removeprefix("/")
-                watcher.told(told)
+        paths = [name] if exact else [name, *_above(name)]
+        watchers = [watcher for path in paths for watcher in self._watchers.get(path, ())]
+        for watcher in sorted(watchers, key=lambda each: each.number):
+            told = name
+            if watcher.relative:
+                told = name.removeprefix(_RELATIVE_TO).removeprefix("/")
+            watcher.told(told)
 
     def _limit(
         self, operation: str, path: str, errno_name: str, wanted: int, maximum: int | None
@@ -370,9 +383,12 @@ def _base(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _is_below(name: str, parent: str) -> bool:
-    """is_child of xenstored_watch.c."""
-    return parent == "/" or name.startswith(parent + "/")
+def _above(name: str) -> Iterator[str]:
+    """Its parents, the root last: whoever watches one of them is told (is_child of
+    xenstored_watch.c)."""
+    while name != "/":
+        name = _parent(name)
+        yield name
 
 
 def _generation(node: Node | None) -> int | None:
