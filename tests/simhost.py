@@ -22,7 +22,7 @@ from xend.model.units import KiB, kib
 from xend.sim.clock import VirtualClock
 from xend.sim.files import SimFiles
 from xend.sim.guests import Behaviour, well_behaved
-from xend.sim.hypervisor import SimHypervisor
+from xend.sim.hypervisor import FaultHook, SimHypervisor, no_faults
 from xend.sim.machine import SimMachine
 from xend.sim.xenstore import SimXenStore
 from xend.sim.xenstored import SimXenstored
@@ -94,9 +94,15 @@ class SimHost:
     def free(self) -> int:
         return int(self.machine.free)
 
-    async def start(self, *, journal: Callable[[SqliteJournal], Any] = lambda real: real) -> None:
-        """`journal` may wrap it, to stop the service at one of its writes."""
-        self.hypervisor = SimHypervisor(self.machine)
+    async def start(
+        self,
+        *,
+        journal: Callable[[SqliteJournal], Any] = lambda real: real,
+        faults: FaultHook = no_faults,
+    ) -> None:
+        """`journal` may wrap it, to stop the service at one of its writes; `faults` may stop it
+        at what it asks of the hypervisor."""
+        self.hypervisor = SimHypervisor(self.machine, faults=faults)
         self.store = SimXenStore(self.xenstored)
         await self.store.start()
         await self.hypervisor.start()
