@@ -1,5 +1,5 @@
 # Thin names over scripts/; each script says what it does with --help.
-.PHONY: help demo test check bench lab clean-lab install venv
+.PHONY: help demo test check bench soak lab clean-lab install venv
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -15,6 +15,9 @@ check: venv ## formatting, lint, types, layers
 
 bench: venv ## medians and ratios against xl, in the lab
 	scripts/bench
+
+soak: venv ## the long forms: every kill point, thousands of creates, a crowd of clients (hours)
+	scripts/soak
 
 lab: ## boot the lab and leave it running (scripts/lab exec -- CMD …)
 	scripts/lab up
