@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -186,6 +187,46 @@ def test_status(host: Host) -> None:
     assert "ariel is not running" in host("status", expect=3)
     host.domain("ariel")
     host("status")
+
+
+def test_status_of_a_domain_that_was_not_restored(host: Host) -> None:
+    (host.save / "ariel").write_bytes(b"Xen saved domain, xl format\n \0 \r")
+    assert "ariel is saved, not restored" in host("status", expect=3)
+
+
+def test_links_of_the_autostart_folder_are_followed(host: Host) -> None:
+    """It may hold links to configurations elsewhere; one that leads nowhere is no domain."""
+    elsewhere = host.folder / "ariel.cfg"
+    elsewhere.write_text('name = "ariel"\n')
+    (host.auto / "10-ariel").symlink_to(elsewhere)
+    (host.auto / "20-gone").symlink_to(host.folder / "nowhere")
+    host("start")
+    assert host.asked() == ["create ariel"]
+
+
+def test_sysconfig_is_preferred(host: Host) -> None:
+    """Where both are there, as on hosts that came from SuSE or Red Hat."""
+    sysconfig = host.folder / "etc/sysconfig/xendomains"
+    sysconfig.parent.mkdir()
+    sysconfig.write_text(host.options.read_text() + "XENDOMAINS_RESTORE=false\n")
+    (host.save / "ariel").write_bytes(b"Xen saved domain, xl format\n \0 \r")
+    host("start")
+    assert host.asked() == []
+
+
+def test_the_shipped_settings_are_those_that_the_script_has_anyway(host: Host) -> None:
+    shipped = (SCRIPT.parents[1] / "etc/default/xendomains").read_text()
+    names = set(re.findall(r"^(XENDOMAINS_\w+)=", shipped, re.M))
+    built_in = SCRIPT.read_text().split("read_options")[0]
+    assert names == set(re.findall(r"^(XENDOMAINS_\w+)=", built_in, re.M))
+    printing = 'set | grep "^XENDOMAINS_[A-Z_]*=" | grep -v "_ROOT\\|_PATH" | sort'
+    values = [
+        subprocess.run(
+            ["sh", "-c", f"{text}\n{printing}"], capture_output=True, text=True, check=True
+        ).stdout
+        for text in (shipped, built_in)
+    ]
+    assert values[0] == values[1]
 
 
 def test_nothing_to_do_without_xen_or_its_tools(host: Host) -> None:
