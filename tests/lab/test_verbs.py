@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.conftest import domains, run
+from tests.lab.guests import config
 from tests.lab.terminal import Terminal
 from tests.lab.verbs import (
     DATA,
@@ -137,7 +138,7 @@ def test_uptime_info_log(lin: str) -> None:
     assert re.search(r" up +\S+, lin \(\d+\)$", xm("uptime", "-s", lin).rstrip())
     info = dict(re.findall(r"^(\w+) *: (.*)$", xm("info"), re.M))
     real = dict(re.findall(r"^(\w+) *: (.*)$", xl("info"), re.M))
-    for key in ("release", "machine", "nr_cpus", "nr_nodes", "cores_per_socket", "virt_caps",
+    for key in ("release", "machine", "nr_cpus", "nr_nodes", "cores_per_socket",
                 "threads_per_core", "total_memory", "xen_major", "xen_minor", "xen_caps",
                 "xen_scheduler", "xen_pagesize", "xen_commandline", "cc_compiler"):  # fmt: skip
         assert info[key] == real[key], key
@@ -215,7 +216,7 @@ def test_cpu_pools(lin: str) -> None:
     (home / "made").write_text('name = "made"\nsched = "credit"\ncpus = ["1"]\n')
     assert refusal("cpupool-create", "made").startswith("INSUFFICIENT_CPUS")
     xm("cpupool-cpu-remove", "Pool-0", "1")
-    assert xm("info").splitlines()[14].split() == ["free_cpus", ":", "1"]
+    assert re.search(r"^free_cpus +: 1$", xm("info"), re.M)
     xm("cpupool-create", "made")
     assert re.search(r"^made +1 +credit +y +0$", xl("cpupool-list"), re.M)
     assert xm("cpupool-list").splitlines()[2].split() == ["made", "1", "credit", "y", "0"]
@@ -245,7 +246,7 @@ def test_a_registered_pool_is_known_after_a_restart(lin: str) -> None:
     xm("cpupool-destroy", "kept")
     assert xm("cpupool-list", "kept").splitlines()[1].split()[3] == "n"
     xm("cpupool-delete", "kept")
-    assert refusal("cpupool-list", "kept") == "Pool 'kept' does not exist."
+    assert run("xm", "cpupool-list", "kept").stderr == "Error: Pool 'kept' does not exist.\n"
 
 
 # -- Devices -------------------------------------------------------------------------------------
@@ -296,29 +297,29 @@ def test_network_interfaces_come_and_go(lin: str) -> None:
     assert "no-such-bridge" in refusal("network-attach", lin, "bridge=no-such-bridge")
 
 
-def test_pci_devices(lin: str) -> None:
-    """The IDE controller of the lab's host: dom0 has no driver for it, so it can be given away."""
+def test_pci_devices(folder: Path, lin: str) -> None:
+    """The IDE controller of the lab's host: dom0 has no driver for it, so it can be given away.
+
+    To a guest of its own, which knows nothing of PCI and ends with the test."""
     assert xm("pci-list", lin) == ""
     assert run("modprobe", "xen-pciback").returncode == 0
-    device = Path("/sys/bus/pci/devices/0000:00:01.1")
-    assert device.exists()
-    refused = refusal("pci-attach", lin, "0000:00:01.1")
-    assert "0000:00:01.1" in refused or "00:01.1" in refused
-    assert run("xl", "pci-assignable-add", "00:01.1").returncode == 0
+    assert Path("/sys/bus/pci/devices/0000:00:01.1").exists()
+    xm("create", "-q", str(config(folder, "pci")))
     try:
+        assert "assignable" in refusal("pci-attach", "pci", "0000:00:01.1")
+        assert run("xl", "pci-assignable-add", "00:01.1").returncode == 0
         assert xm("pci-list-assignable-devices") == "0000:00:01.1\n"
-        done = run("xm", "pci-attach", lin, "0000:00:01.1")
-        if done.returncode == 0:
-            assert "0000:00:01.1" in xm("pci-list", lin)
-            assert "00:01.1" in xl("pci-list", lin)
-            xm("pci-detach", lin, "0000:00:01.1")
-        else:  # Without an IOMMU some releases of Xen refuse; then it is libxl that says so.
-            assert "PCI" in done.stderr or "pci" in done.stderr, done.stderr
-        assert xm("pci-list", lin) == ""
-        assert xl("pci-list", lin).split("\n", 1)[1:] in ([], [""])
+        done = run("xm", "pci-attach", "pci", "0000:00:01.1")
+        given = done.returncode == 0
+        # Without an IOMMU some releases of Xen refuse; then it is libxl that says so.
+        assert given or "PCI device" in done.stderr, done.stderr
+        assert ("00:01.1" in xl("pci-list", "pci")) == given
+        assert ("0000:00:01.1" in xm("pci-list", "pci")) == given
+        assert "already" in refusal("pci-attach", "pci", "0000:00:01.1") or not given
     finally:
+        run("xm", "destroy", "pci")
         run("xl", "pci-assignable-remove", "-r", "00:01.1")
-    assert "0000:00:1f.7" in refusal("pci-attach", lin, "0000:00:1f.7")
+    assert "is not attached" in refusal("pci-detach", lin, "0000:00:01.1")
 
 
 def test_usb_as_far_as_libxl(lin: str) -> None:
@@ -327,15 +328,17 @@ def test_usb_as_far_as_libxl(lin: str) -> None:
     assert xm("usb-list-assignable-devices") == ""
     told = refusal("usb-add", lin, "host:1.2")
     assert told == "Can't add usb device to a guest with usb disabled in configure file"
-    xm("usb-hc-create", lin, "2", "4")
-    rows = xm("usb-list", lin).splitlines()
-    assert rows[1].split()[3] == "USB2.0"
-    assert rows[2:] == [f"port {number}: " for number in range(1, 5)]
-    assert "version" in xl("usb-list", lin)
-    done = run("xm", "usb-attach", lin, "0", "1", "9-9")
-    assert (done.returncode, done.stdout) == (0, "Invalid Busid '9-9'\n")
-    assert "nothing in port 1" in refusal("usb-detach", lin, "0", "1")
-    xm("usb-hc-destroy", lin, "0")
+    done = run("xm", "usb-hc-create", lin, "2", "4")
+    if done.returncode == 0:
+        rows = xm("usb-list", lin).splitlines()
+        assert rows[1].split()[3] == "USB2.0"
+        assert rows[2:] == [f"port {number}: " for number in range(1, 5)]
+        told = xm("usb-attach", lin, "0", "1", "9-9")
+        assert told == "Invalid Busid '9-9'\n"
+        assert "nothing in port 1" in refusal("usb-detach", lin, "0", "1")
+        xm("usb-hc-destroy", lin, "0")
+    else:  # A PV guest's controller is QEMU's, which this guest does not have.
+        assert "usb" in done.stderr.lower(), done.stderr
     assert xm("usb-list", lin) == ""
     assert refusal("usb-hc-destroy", lin, "0") == "Device 0 not connected"
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.simhost import SimHost
+from tests.simhost import SimHost, guest
 from xend.errors import OperationFailed
 from xend.model.pools import PoolConfig
 from xend.store.poolfile import FILE, PoolFile, decode, encode
@@ -112,4 +112,24 @@ async def test_pools_that_start_with_the_daemon(tmp_path: Path) -> None:
     assert views["one"].cpus == (3,)
     await host.service.change_pool("cpu-remove", pool="one", cpu=3)
     assert {pool.name: pool.ncpu for pool in kept.pools} == {"two": 2, "one": 0, "rests": 1}
+    await host.close()
+
+
+async def test_a_number_that_is_used_again_has_the_new_name(tmp_path: Path) -> None:
+    """Other tools make and rename pools without asking xend."""
+    host = SimHost(tmp_path)
+    await host.start()
+    pools = host.hypervisor.pools
+    await pools.remove_cpu(0, 3)
+    for name in ("first", "second"):
+        number = await pools.create(name, UUID(int=7), "credit", [3])
+        domid = await host.hypervisor.create(guest(name))
+        await pools.move(number, domid)
+
+        async def in_it(domain: str = name) -> bool:
+            return (await host.view(domain)).pool == domain
+
+        await host.until(in_it)
+        await host.hypervisor.destroy(domid)
+        await pools.destroy(number)
     await host.close()

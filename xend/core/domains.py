@@ -158,6 +158,7 @@ class DomainService:
         """Jobs get `close_grace` seconds and are then left to the next start.  Guests are never
         touched; the hypervisor, the store and the journal are the composition root's to close."""
         self.events.publish("stopping", "host", {})
+        await self.cpu_pools.close()
         await self._policies.close()
         await self.jobs.close(self._context.settings.close_grace)
         await self._building.applier.close(self._context.settings.close_grace)

@@ -17,7 +17,14 @@ from xend.core.changes import change_config
 from xend.core.context import Body, Context
 from xend.core.jobs import Job
 from xend.core.ports import PoolRepository
-from xend.errors import DomainNotFound, HypervisorError, OperationFailed, PoolError, XendError
+from xend.errors import (
+    DomainNotFound,
+    HypervisorError,
+    OperationFailed,
+    PoolError,
+    XendError,
+    XenStoreError,
+)
 from xend.model.pools import PoolConfig, PoolInfo, PoolView
 from xend.model.units import DOM0, Domid
 
@@ -35,9 +42,12 @@ class CpuPools:
         self._repository = repository
         self._managed: dict[UUID, PoolConfig] = {}
         self._changing = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Reads what is registered and starts what is to be started with the daemon."""
+        """Follows the pools' names, reads what is registered, and starts what is to be started
+        with the daemon."""
+        self._following = asyncio.create_task(self._follow(), name="xend-pools")
         self._managed = {pool.uuid: pool for pool in await self._repository.load()}
         if not self._managed:
             return
@@ -48,11 +58,24 @@ class CpuPools:
                 except XendError as error:
                     log.error("CPU pool %s was not started: %s", view.config.name, error)
 
+    async def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+
+    async def _follow(self) -> None:
+        """Others make, rename and destroy pools, too, and their numbers are used again."""
+        try:
+            async with self._context.store.watching("/local/pool") as watch:
+                async for _path in watch:
+                    self._context.snapshot.forget_pools()
+        except XenStoreError as error:
+            log.warning("the names of CPU pools are not followed: %s", error)
+
     async def list(self, names: Sequence[str] = ()) -> list[PoolView]:
         """The active by id, then the others by name; all, or those of these names."""
         await self._context.snapshot.refresh()
         infos = await self._context.hypervisor.pools.list()
-        self._context.snapshot.name_pools({info.id: info.name for info in infos if info.name})
         active = [await self._active_view(info) for info in infos]
         known = {view.config.uuid for view in active}
         waiting = sorted(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from xend.core.identity import Identity, Naming
@@ -55,6 +55,7 @@ class Snapshot:
         """By uuid; written only by those who also write the repository."""
         self._infos: dict[Domid, DomainInfo] = {}
         self._pools: dict[int, str] = {0: "Pool-0"}
+        self._pools_stale = False
         self._taken_at = float("-inf")
         self._age = 0
         self._flight: tuple[int, asyncio.Task[None]] | None = None
@@ -81,9 +82,10 @@ class Snapshot:
         """Counts the changes of ours."""
         return self._age
 
-    def name_pools(self, names: Mapping[int, str]) -> None:
-        """All of them, as just read: numbers are used again for other pools."""
-        self._pools = dict(names)
+    def forget_pools(self) -> None:
+        """The next list asks for their names again: numbers are used again for other pools."""
+        self._pools_stale = True
+        self.invalidate()
 
     def invalidate(self) -> None:
         self._age += 1
@@ -106,8 +108,9 @@ class Snapshot:
     async def _take(self, age: int) -> None:
         asked = self._clock.monotonic()
         infos = {info.domid: info for info in await self._hypervisor.list_domains()}
-        if any(info.cpupool not in self._pools for info in infos.values()):
-            self._pools.update(await self._hypervisor.cpupools())
+        if self._pools_stale or any(info.cpupool not in self._pools for info in infos.values()):
+            self._pools_stale = False
+            self._pools = dict(await self._hypervisor.cpupools())
         strangers = [info for info in infos.values() if not self._is_known(info)]
         await asyncio.gather(*(self._meet(info) for info in strangers))
         if age != self._age and self._taken_at != float("-inf"):
