@@ -115,7 +115,8 @@ def restore(xl: Xl, args: list[str]) -> int:
         fields = {item[0]: item[1] for item in record[1:] if len(item) == 2}
         return int(fields["domid"])
 
-    return min(1, _attended(xl, letters - {"c"}, "", lambda: _started(xl, letters, bring_back)))
+    _started(xl, letters, bring_back, status=1)
+    return 0
 
 
 def _attended(xl: Xl, letters: set[str], name: str, launch: Callable[[], None]) -> int:
@@ -128,11 +129,13 @@ def _attended(xl: Xl, letters: set[str], name: str, launch: Callable[[], None]) 
     return 0
 
 
-def _started(xl: Xl, letters: set[str], start: Callable[[], int]) -> None:
+def _started(
+    xl: Xl, letters: set[str], start: Callable[[], int], *, status: int = _ERROR_FAIL
+) -> None:
     try:
         domid = start()
     except Fault as fault:
-        raise CommandFailed(fault.text, _ERROR_FAIL) from fault
+        raise CommandFailed(fault.text, status) from fault
     if letters & {"V", "A"}:
         from xend.cli.display import spawn_viewer
 

@@ -45,17 +45,24 @@ def _show_topology(xl: Xl, found: dict[str, Any]) -> None:
     xl.print("cpu:    core    socket     node")
     for cpu, (core, socket, node) in enumerate(found["cpu_topology"]):
         xl.print(f"{cpu:3d}:    {core:4d}     {socket:4d}     {node:4d}")
-    xl.print("device topology        :")
-    xl.print("device           node")
-    for segment, bus, devfn, node in found["pci_nodes"]:
-        xl.print(f"{segment:04x}:{bus:02x}:{devfn >> 3:02x}.{devfn & 7:x}      {node}")
-    if not found["pci_nodes"]:
-        xl.print("No device topology data available")
+    if found["pci_nodes"] is None:
+        xl.complain("libxl_get_pci_topology failed.")
+    else:
+        _show_devices(xl, found["pci_nodes"])
     xl.print("numa_info              :")
     xl.print("node:    memsize    memfree    distances")
     for number, (total, free, distances) in enumerate(found["numa"]):
         near = ",".join(map(str, distances))
         xl.print(f"{number:4d}:    {total:6d}     {free:6d}      {near}")
+
+
+def _show_devices(xl: Xl, devices: list[list[int]]) -> None:
+    xl.print("device topology        :")
+    xl.print("device           node")
+    for segment, bus, devfn, node in devices:
+        xl.print(f"{segment:04x}:{bus:02x}:{devfn >> 3:02x}.{devfn & 7:x}      {node}")
+    if not devices:
+        xl.print("No device topology data available")
 
 
 def dmesg(xl: Xl, args: list[str]) -> None:

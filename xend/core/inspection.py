@@ -49,8 +49,9 @@ class HostExtras:
     newer_capabilities: tuple[str, ...]
     """Words of `virt_caps` that xend never had: vmtrace, vpmu, gnttab-v1, gnttab-v2."""
     build_id: str
-    pci_nodes: tuple[tuple[int, int, int, int], ...] = ()
-    """(segment, bus, devfn, NUMA node) of each PCI device whose node is known."""
+    pci_nodes: tuple[tuple[int, int, int, int], ...] | None = ()
+    """(segment, bus, devfn, NUMA node) of each PCI device whose node is known; None when the
+    hypervisor does not tell of PCI devices."""
 
 
 class Inspector(Protocol):

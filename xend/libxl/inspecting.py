@@ -105,13 +105,14 @@ def set_credit2(context: Context, pool: int, limit: int) -> None:
     context.check("set the scheduler's parameters", rc)
 
 
-def pci_nodes(context: Context) -> list[tuple[int, int, int, int]]:
-    """(segment, bus, devfn, node) of the devices whose node the firmware names."""
+def pci_nodes(context: Context) -> list[tuple[int, int, int, int]] | None:
+    """(segment, bus, devfn, node) of the devices whose node the firmware names; None when Xen does
+    not tell."""
     count = ffi.new("int *")
     listed = lib.libxl_get_pci_topology(context.raw, count)
     if listed == ffi.NULL:
         context.drop_log()
-        return []
+        return None
     try:
         return [
             (each.seg, each.bus, each.devfn, each.node)

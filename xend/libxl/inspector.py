@@ -117,7 +117,7 @@ class XenInspector:
                 word for bit, word in enumerate(words) if physical["newer_capabilities"] >> bit & 1
             ),
             build_id=version["build_id"],
-            pci_nodes=tuple(devices),
+            pci_nodes=None if devices is None else tuple(devices),
         )
 
 

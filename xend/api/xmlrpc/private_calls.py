@@ -197,7 +197,8 @@ async def host(context: CallContext, numa: bool) -> dict[str, Any]:
     }
     if numa:
         found["cpu_topology"] = [list(each) for each in info.cpu_topology]
-        found["pci_nodes"] = [list(each) for each in extras.pci_nodes]
+        devices = extras.pci_nodes
+        found["pci_nodes"] = None if devices is None else [list(each) for each in devices]
         found["numa"] = [
             [mib(total), mib(free), list(distances)]
             for (total, free), distances in zip(info.node_memory, info.node_distances, strict=False)

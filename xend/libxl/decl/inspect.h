@@ -1,7 +1,7 @@
 /* What `xl` shows beyond the rest: labels, affinities, pools, schedulers, where devices sit. */
 
 typedef struct { uint32_t domid; char *ssid_label; ...; } libxl_dominfo;
-typedef struct { uint32_t seg; uint8_t bus, devfn; uint32_t node; ...; } libxl_pcitopology;
+typedef struct { uint16_t seg; uint8_t bus, devfn; uint32_t node; ...; } libxl_pcitopology;
 typedef struct { int tslice_ms, ratelimit_us; ...; } libxl_sched_credit_params;
 typedef struct { int ratelimit_us; ...; } libxl_sched_credit2_params;
 
