@@ -316,6 +316,57 @@ def test_hot_plug(guests: None) -> None:
     by_turns(change)
 
 
+XL_FILE = """
+name = "planned"
+type = "pv"
+kernel = "{kernel}"
+memory = 64
+maxmem = 96
+vcpus = 2
+maxvcpus = 3
+cpus = "0"
+on_crash = "preserve"
+disk = ["{folder}/first.img,raw,xvda,w", "format=raw,vdev=xvdb,access=r,target={folder}/second.img"]
+vif = ["mac=00:16:3e:00:00:31,bridge=xenbr0", "ip=10.0.0.9,mac=00:16:3e:00:00:32,rate=1MB/s"]
+"""
+
+
+@pytest.fixture
+def xl_file(tmp_path: Path) -> Path:
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.img").write_bytes(bytes(1 << 20))
+    path = tmp_path / "planned.cfg"
+    path.write_text(XL_FILE.format(kernel=TINY_KERNEL, folder=tmp_path))
+    return path
+
+
+def test_dry_runs(guests: None, xl_file: Path) -> None:
+    """What xl would have libxl do, as libxl writes it; the uuid is made up each time."""
+    for words in (["create", "-n"], ["-N", "create", "vcpus=1"], ["create", "-q", "--dryrun"]):
+        texts = [
+            re.sub(r'"uuid": "[^"]*"', "UUID", ended.stdout) for ended in both(*words, str(xl_file))
+        ]
+        assert texts[1] == texts[0]
+    assert same("-N", "block-attach", "linux", f"{IMAGES}/data.img,raw,xvdc,r")
+    assert same("-N", "network-attach", "linux", "mac=00:16:3e:00:00:33", "bridge=xenbr0")
+
+
+def test_create(guests: None, xl_file: Path) -> None:
+    """The domain that ours makes of a file is the one that theirs makes of it."""
+    shown = []
+    for program in (REAL, OURS):
+        assert done(program, "create", "-p", str(xl_file), 'name="made"', "memory=8") == ""
+        listed = same("list", "made").splitlines()[1].split()
+        shown.append([listed[0], *listed[2:5]])
+        same("vcpu-list", "made")
+        same("network-list", "made")
+        same("block-list", "made")
+        theirs, ours = both("create", "-q", str(xl_file), 'name="made"')
+        assert ours.returncode == theirs.returncode != 0
+        assert done(program, "destroy", "made") == ""
+    assert shown[0] == shown[1]
+
+
 def test_save_and_restore(guests: None, tmp_path: Path) -> None:
     """What one has saved the other brings back."""
     path = str(tmp_path / "saved")
