@@ -12,6 +12,7 @@ from typing import Protocol
 
 from xend.model.devices import Disk, Vif
 from xend.model.domain import DomainConfig
+from xend.model.status import VcpuInfo
 from xend.model.units import Domid, KiB
 
 
@@ -71,6 +72,9 @@ class Inspector(Protocol):
 
     async def node_affinity(self, domids: Sequence[Domid]) -> Mapping[Domid, tuple[int, ...]]:
         """NUMA nodes; a domain that has gone is left out."""
+
+    async def vcpus(self, domids: Sequence[Domid]) -> Mapping[Domid, Sequence[VcpuInfo]]:
+        """Of all these domains in one go; a domain that has gone is left out."""
 
     async def shares(self, domids: Sequence[Domid]) -> Sequence[Share]:
         """A domain that has gone is left out."""

@@ -6,11 +6,11 @@ Each function gets the context first and gives plain values.  Blocking, as `ctx`
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from xend.libxl._xl import ffi, lib
-from xend.libxl.ctx import INVALID_ENTRY, Context, set_bits
+from xend.libxl.ctx import INVALID_ENTRY, Context, VcpuTuple, set_bits
 from xend.libxl.handle import XlError, c_text, raw_bytes
 
 NEWER_CAPABILITIES: Final = ("vmtrace", "vpmu", "gnttab-v1", "gnttab-v2")
@@ -41,6 +41,16 @@ def node_affinity(context: Context, domids: Sequence[int]) -> dict[int, tuple[in
         for domid in domids:
             if lib.libxl_domain_get_nodeaffinity(context.raw, domid, nodes) == 0:
                 found[domid] = set_bits(nodes, nodes.size * 8)
+    context.drop_log()
+    return found
+
+
+def vcpus(context: Context, domids: Sequence[int]) -> dict[int, list[VcpuTuple]]:
+    """By domid, of those that are there."""
+    found = {}
+    for domid in domids:
+        with suppress(XlError):
+            found[domid] = context.vcpus(domid)
     context.drop_log()
     return found
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from xend.core.inspection import HostExtras, PoolSchedule, Share
 from xend.errors import InvalidArgument
-from xend.libxl import marshal, marshal_devices, pools
+from xend.libxl import marshal, marshal_devices, observed, pools
 from xend.libxl.lanes import Lane
 from xend.model.devices import Disk, Vif
 from xend.model.domain import DomainConfig
+from xend.model.status import VcpuInfo
 from xend.model.units import Domid, KiB
 
 if TYPE_CHECKING:
@@ -73,6 +74,12 @@ class XenInspector:
             self._query, "node affinity", None, lambda c: _calls().node_affinity(c, domids)
         )
         return found
+
+    async def vcpus(self, domids: Sequence[Domid]) -> Mapping[Domid, Sequence[VcpuInfo]]:
+        found = await self._ask(self._query, "vcpus", None, lambda c: _calls().vcpus(c, domids))
+        return {
+            domid: [observed.vcpu(each) for each in records] for domid, records in found.items()
+        }
 
     async def shares(self, domids: Sequence[Domid]) -> Sequence[Share]:
         found = await self._ask(

@@ -31,12 +31,12 @@ from xend.errors import InvalidArgument, WorkerCrashed, XendError
 from xend.model.devices import Disk, Pci, Vfb, Vif
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
-from xend.model.units import DOM0, Domid, KiB, Nanoseconds
+from xend.model.units import DOM0, Domid, KiB
 from xend.sim.guests import OVERHEAD, SimDomain
 from xend.sim.host import host_info
 from xend.sim.image import Image, read_image, write_half, write_image
 from xend.sim.inspector import SimInspector
-from xend.sim.machine import SimMachine, refused
+from xend.sim.machine import SimMachine, refused, vcpu_infos
 from xend.sim.pools import SimPools
 from xend.sim.usb import SimUsb
 
@@ -108,22 +108,7 @@ class SimHypervisor:
         return self.machine.get(domid).info(self.machine.clock.monotonic())
 
     async def vcpus(self, domid: Domid) -> Sequence[VcpuInfo]:
-        domain = self.machine.get(domid)
-        spent = domain.info(self.machine.clock.monotonic()).cpu_time
-        everywhere = tuple(range(self.machine.cpus))
-        return [
-            VcpuInfo(
-                number=number,
-                online=number < domain.online,
-                blocked=domain.alive and domid != DOM0,
-                running=domid == DOM0,
-                cpu=number % self.machine.cpus,
-                cpu_time=Nanoseconds(spent // domain.config.vcpus),
-                affinity=domain.affinity.get(number, everywhere),
-                soft_affinity=domain.soft_affinity.get(number, everywhere),
-            )
-            for number in range(domain.config.vcpus)
-        ]
+        return vcpu_infos(self.machine, domid)
 
     async def cpupools(self) -> Mapping[int, str]:
         return {number: pool.name for number, pool in self.machine.pools.items()}

@@ -9,9 +9,10 @@ from xend.core.inspection import HostExtras, PoolSchedule, Share
 from xend.errors import InvalidArgument
 from xend.model.devices import Disk, Vif
 from xend.model.domain import DomainConfig
+from xend.model.status import VcpuInfo
 from xend.model.units import Domid, KiB
 from xend.sim.host import SCHEDULER
-from xend.sim.machine import SimMachine
+from xend.sim.machine import SimMachine, vcpu_infos
 
 
 class SimInspector:
@@ -34,6 +35,10 @@ class SimInspector:
 
     async def node_affinity(self, domids: Sequence[Domid]) -> Mapping[Domid, tuple[int, ...]]:
         return {domid: (0,) for domid in domids if domid in self._machine.domains}
+
+    async def vcpus(self, domids: Sequence[Domid]) -> Mapping[Domid, Sequence[VcpuInfo]]:
+        present = [domid for domid in domids if domid in self._machine.domains]
+        return {domid: vcpu_infos(self._machine, domid) for domid in present}
 
     async def shares(self, domids: Sequence[Domid]) -> Sequence[Share]:
         present = [self._machine.domains[each] for each in domids if each in self._machine.domains]

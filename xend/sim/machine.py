@@ -11,8 +11,8 @@ from uuid import UUID
 from xend.core.ports import Clock, HypervisorEvent, HypervisorEventKind, ShutdownRequest
 from xend.errors import DomainNotFound, HypervisorError
 from xend.model.domain import DomainConfig
-from xend.model.status import DomainInfo, ShutdownReason
-from xend.model.units import DOM0, DOM0_NAME, DOM0_UUID, Domid, KiB, kib
+from xend.model.status import DomainInfo, ShutdownReason, VcpuInfo
+from xend.model.units import DOM0, DOM0_NAME, DOM0_UUID, Domid, KiB, Nanoseconds, kib
 from xend.sim.console import SimConsole
 from xend.sim.guests import OVERHEAD, Behaviour, SimDomain, well_behaved
 from xend.sim.pools import POOL0_UUID, SimPool
@@ -257,3 +257,23 @@ class SimMachine:
     ) -> None:
         for told in tuple(self._listeners):
             told(HypervisorEvent(kind, domain.domid, domain.uuid, reason))
+
+
+def vcpu_infos(machine: SimMachine, domid: Domid) -> list[VcpuInfo]:
+    """What the hypervisor reports of a domain's vcpus."""
+    domain = machine.get(domid)
+    spent = domain.info(machine.clock.monotonic()).cpu_time
+    everywhere = tuple(range(machine.cpus))
+    return [
+        VcpuInfo(
+            number=number,
+            online=number < domain.online,
+            blocked=domain.alive and domid != DOM0,
+            running=domid == DOM0,
+            cpu=number % machine.cpus,
+            cpu_time=Nanoseconds(spent // domain.config.vcpus),
+            affinity=domain.affinity.get(number, everywhere),
+            soft_affinity=domain.soft_affinity.get(number, everywhere),
+        )
+        for number in range(domain.config.vcpus)
+    ]

@@ -92,15 +92,8 @@ async def _configuration(context: CallContext, domid: Domid) -> str:
 async def vcpus(context: CallContext, wanted: Sequence[Domid]) -> list[list[Any]]:
     """`[domid, [[number, online, blocked, running, CPU, seconds, hard, soft]…]]`; a domain that
     has gone is left out."""
-    found = await asyncio.gather(*(_vcpus(context, domid) for domid in wanted))
-    return [[domid, rows] for domid, rows in zip(wanted, found, strict=True) if rows is not None]
-
-
-async def _vcpus(context: CallContext, domid: Domid) -> list[list[Any]] | None:
-    try:
-        return [_vcpu(each) for each in await context.service.vcpus(domid)]
-    except (DomainNotFound, HypervisorError):
-        return None
+    found = await context.service.inspector.vcpus(wanted)
+    return [[domid, [_vcpu(each) for each in vcpus]] for domid, vcpus in found.items()]
 
 
 def _vcpu(vcpu: VcpuInfo) -> list[Any]:
