@@ -17,6 +17,8 @@ _BEFORE = {
     "pvh": _COMMON + 'type = "pvh"\nkernel = "/boot/vmlinuz"\n',
     "hvm": _COMMON + 'type = "hvm"\n',
 }
+_WITHOUT_END = "-without-end"
+"""End of the names of cases whose last line has no end."""
 _HEADER = re.compile(r"== (\w+) (\S+)\n")
 
 
@@ -40,7 +42,8 @@ def cases() -> dict[str, Case]:
     found: dict[str, Case] = {}
     for kind, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
         assert name not in found, f"two cases are called {name}"
-        found[name] = Case(name, _BEFORE[kind] + body.rstrip("\n") + "\n")
+        end = "" if name.endswith(_WITHOUT_END) else "\n"
+        found[name] = Case(name, _BEFORE[kind] + body.rstrip("\n") + end)
     return found
 
 

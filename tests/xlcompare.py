@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tests.xlcases import Answer, Case
+from xend.config.problems import InvalidFile
+from xend.config.xlcfg import read
+from xend.libxl import marshal
+
 Tree = dict[str, Any]
 
 OF_THE_HOST: Final = frozenset(("b_info.claim_mode", "c_info.run_hotplug_scripts"))
@@ -28,10 +33,13 @@ DEFAULTS: Final[dict[str, Any]] = {
 }
 """One of both writes down what libxl would take anyway (libxl_create.c), the other does not."""
 
+NODES: Final = {0: (0, 1)}
+"""NUMA nodes of the lab's host."""
 _QEMU_FORMATS: Final = ("qcow", "qcow2", "vhd", "qed")
 _HARD, _SOFT = "vcpu_hard_affinity", "vcpu_soft_affinity"
 
 TAKEN_HERE: Final = {
+    "grammar/comment-without-end": "xl's scanner looks for the end of the line",
     "disk/keys-trusted": "xl's scanner does not know the word of its own manual",
     "disk/keys-untrusted": "xl's scanner does not know the word of its own manual",
 }
@@ -182,3 +190,24 @@ def _pci(tree: Tree) -> Tree:
 def _usb(tree: Tree) -> Tree:
     """xl's JSON has the device only if the file says `type=hostdev`, which is the one type."""
     return {key: value for key, value in tree.items() if not key.startswith("type")}
+
+
+def verdict(case: Case, answer: Answer) -> str:
+    """Empty if xend does with a configuration what xl did, but for what is listed above."""
+    try:
+        config = read(case.text, filename="FILE", nodes=NODES).config
+    except InvalidFile as error:
+        wrong = answer.tree is not None and case.name not in REFUSED_HERE
+        return f"{case.name}: xend refuses it: {error}" if wrong else ""
+    if answer.tree is None:
+        return "" if case.name in TAKEN_HERE else f"{case.name}: xl refuses it: {answer.complaint}"
+    if case.name in REFUSED_HERE or case.name in TAKEN_HERE:
+        return f"{case.name}: is listed, but both take it"
+    random = {"c_info.uuid"} if "uuid =" not in case.text else set()
+    if "generate" in case.text:
+        random.add("b_info.type.hvm.ms_vm_genid")
+    found = differences(marshal.domain(config), answer.tree, random=frozenset(random))
+    places = {each.partition(":")[0] for each in found}
+    if places == set(DIFFERENT.get(case.name, ())):
+        return ""
+    return f"{case.name}: listed as different: {DIFFERENT.get(case.name)}; found: {found}"

@@ -9,6 +9,7 @@ from xend.config import sxp
 from xend.config.sxpvalues import invalid, pairs, text
 
 _CPUID_LEAF: Final = re.compile(r"'([^']+)': \{([^}]*)\}")
+_CPUID_BITS: Final = re.compile("[01xks]{32}")
 _CPUID_REGISTER: Final = re.compile(r"'(\w+)': '([^']*)'")
 
 
@@ -40,6 +41,9 @@ def _decimal(leaf: str) -> str:
 
 
 def _bits(value: str) -> str:
+    """`0x…` is hexadecimal, unless it is 32 bits of which the first is 0 and the second open."""
+    if _CPUID_BITS.fullmatch(value):
+        return value
     return f"{_from_hexadecimal(value) & 0xFFFFFFFF:032b}" if value.startswith("0x") else value
 
 

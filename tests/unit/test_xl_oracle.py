@@ -1,0 +1,54 @@
+"""Every configuration of tests/data/xl against what the real xl said of it in the lab."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.xlcases import cases, recorded
+from tests.xlcompare import DIFFERENT, REFUSED_HERE, TAKEN_HERE, verdict
+from xend.config.dialect import read_domain_file
+from xend.config.dialectmarks import told
+from xend.config.problems import InvalidFile
+from xend.config.xlcfg import NAMES, read
+
+CASES = cases()
+ANSWERS = recorded()
+
+
+def test_the_recording_is_of_these_configurations() -> None:
+    assert ANSWERS.keys() == CASES.keys(), "run scripts/record-xl-oracle in the lab"
+    assert sum(answer.tree is not None for answer in ANSWERS.values()) > 300
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_xend_agrees_with_xl(name: str) -> None:
+    assert verdict(CASES[name], ANSWERS[name]) == ""
+
+
+def test_the_exceptions_are_configurations_of_the_table() -> None:
+    assert {*DIFFERENT, *REFUSED_HERE, *TAKEN_HERE} <= CASES.keys()
+
+
+def test_every_setting_of_xl_is_in_some_configuration() -> None:
+    texts = "\n".join(case.text for case in CASES.values())
+    lines = {line.partition("=")[0].rstrip(" +\t").strip() for line in texts.splitlines()}
+    lines |= {part.partition("=")[0].strip() for part in texts.replace(";", "\n").splitlines()}
+    assert NAMES - lines == set()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_whatever_the_file_xm_create_reads_it_or_says_why(name: str) -> None:
+    """A file that xl takes is never a traceback, whichever language it is taken for."""
+    text = CASES[name].text
+    if told(text) == "xl" and ANSWERS[name].tree is not None and name not in REFUSED_HERE:
+        nodes = {0: (0, 1)}
+        assert read_domain_file(text, filename="FILE", nodes=nodes).dialect == "xl"
+
+
+def test_what_xl_passes_over_is_a_mistake_if_asked_for() -> None:
+    passed_over = [name for name in CASES if name.endswith(("unknown-option", "unknown-key"))]
+    assert len(passed_over) >= 3
+    for name in passed_over:
+        assert read(CASES[name].text, filename="FILE").notes
+        with pytest.raises(InvalidFile):
+            read(CASES[name].text, filename="FILE", strict=True)
