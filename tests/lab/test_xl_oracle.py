@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.xlcases import Answer, cases, recorded
+from tests.lab.conftest import run
+from tests.lab.guests import TINY_KERNEL
+from tests.xlcases import UUID, Answer, cases, recorded
 from tests.xlcompare import NODES, differences, verdict
 from tests.xloracle import ask, host
 from xend.config.problems import InvalidFile
@@ -49,6 +52,54 @@ def test_the_recording_is_what_this_xl_says(answers: dict[str, Answer]) -> None:
 def test_the_host_is_the_one_that_was_recorded() -> None:
     path = Path(__file__).parents[1] / "data" / "xl" / "recorded.json"
     assert json.loads(path.read_text())["host"] == host()
+
+
+FILE = f"""# a file that only xl understands
+type = "pv"
+name = "same"
+uuid = "{UUID}"
+kernel = "{TINY_KERNEL}"
+cmdline = "one"
+cmdline += " two"
+memory = 8
+maxmem = 12
+vcpus = 1
+maxvcpus = 2
+cpus = ["0", "all"]
+cpu_weight = 512
+cap = 50
+max_grant_frames = 16
+max_event_channels = 64
+nomigrate = 1
+cpuid = "host,sse3=0"
+on_crash = "preserve"
+on_watchdog = "restart"
+"""
+
+
+def stored() -> dict[str, Any]:
+    """The configuration that libxl has completed and kept, whoever made the domain."""
+    listed = json.loads(run("/usr/sbin/xl", "list", "-l", "same").stdout)
+    assert len(listed) == 1, listed
+    tree: dict[str, Any] = listed[0]["config"]
+    tree["c_info"].pop("domid", None)
+    return tree
+
+
+def test_xm_and_xl_make_the_same_domain_of_a_file(
+    xend_running: None, clean_host: None, tmp_path: Path
+) -> None:
+    """With all that libxl adds: what is left to it on one side is what the other side says."""
+    path = tmp_path / "same.cfg"
+    path.write_text(FILE)
+    made: list[dict[str, Any]] = []
+    for words in (["xm", "create", "-p"], ["/usr/sbin/xl", "create", "-p", "-q"]):
+        done = run(*words, str(path))
+        assert done.returncode == 0, done.stdout + done.stderr
+        made.append(stored())
+        assert run("/usr/sbin/xl", "destroy", "same").returncode == 0
+    assert made[0]["b_info"]["sched_params"]["weight"] == 512
+    assert differences(made[0], made[1]) == []
 
 
 def test_libxl_drops_nothing_of_what_is_sent() -> None:
