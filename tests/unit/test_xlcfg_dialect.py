@@ -139,6 +139,24 @@ def test_a_create_says_what_is_passed_over(tmp_path: Path) -> None:
     )
 
 
+def test_a_create_asks_for_the_nodes_of_the_host_when_the_file_names_some(tmp_path: Path) -> None:
+    (tmp_path / "guest.cfg").write_text(XL + "vcpus = 2\ncpus = 'node:1'\n")
+    request = prepare(
+        ["guest.cfg", "-q"],
+        command="create",
+        env={"HOME": "/root"},
+        cwd=str(tmp_path),
+        stdout=io.StringIO(),
+        stderr=io.StringIO(),
+        nodes=lambda: {0: [0, 1], 1: [2, 3]},
+    )
+    assert isinstance(request, CreateRequest)
+    assert decode_vm(request.sxp).affinity == ((2, 3), (2, 3))
+    refused, _, err = run(tmp_path, XL + "cpus = 'node:1'\n")
+    assert refused == 1
+    assert "the NUMA nodes of the host are not known here" in err
+
+
 def test_a_create_shows_every_mistake(tmp_path: Path) -> None:
     request, _, err = run(tmp_path, XL + "on_crash = 'x'\nvif = ['rate=1']\n")
     assert request == 1

@@ -62,6 +62,7 @@ def _prepare(xm: Xm, command: Literal["create", "new"], args: list[str]) -> Crea
         cwd=os.getcwd(),  # noqa: PTH109
         stdout=cast("TextIO", xm.out),
         stderr=cast("TextIO", xm.err),
+        nodes=lambda: _nodes(xm),
     )
     if isinstance(request, int):
         raise Exit(request)
@@ -69,6 +70,14 @@ def _prepare(xm: Xm, command: Literal["create", "new"], args: list[str]) -> Crea
         print_sxp(xm, [request.sxp])
         raise Exit(0)
     return request
+
+
+def _nodes(xm: Xm) -> dict[int, list[int]]:
+    """CPUs of each NUMA node of the host."""
+    found: dict[int, list[int]] = {}
+    for cpu, (_, _, node) in enumerate(xm.call("xend.private.host", True)["cpu_topology"]):
+        found.setdefault(node, []).append(cpu)
+    return found
 
 
 def _launch(xm: Xm, request: CreateRequest) -> int:

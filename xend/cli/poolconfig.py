@@ -94,8 +94,8 @@ def _config(xm: Xm, command: str, args: list[str], settings: Settings) -> list[A
     cwd = os.getcwd()  # noqa: PTH109
     if values["config"]:
         return _from_sxp(str(values["config"]), cwd)
-    streams = {"stdout": cast("TextIO", xm.out), "stderr": cast("TextIO", xm.err)}
-    context = Context(env=xm.env, cwd=cwd, **streams)
+    out, err = cast("TextIO", xm.out), cast("TextIO", xm.err)
+    context = Context(env=xm.env, cwd=cwd, stdout=out, stderr=err)
     path = find_config(settings, context)
     load_config(path, settings, COMMAND_LINE, context, ["xm", command, *args])
     values["name"] = values["name"] or str(values["defconfig"]).rpartition("/")[2]

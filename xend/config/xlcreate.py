@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from xend.config import sxp, xlcfg
 from xend.config.vmencode import encode_vm
+from xend.config.xlcpus import Nodes
 from xend.config.xlwrite import assignment
+
+_NODES: Final = re.compile(r"\bnodes?:")
 
 
 def tree_of_xl(
-    text: str, path: str, given: Mapping[str, object], warn: Callable[[str], None]
+    text: str,
+    path: str,
+    given: Mapping[str, object],
+    warn: Callable[[str], None],
+    nodes: Callable[[], Nodes] | None = None,
 ) -> list[sxp.Value]:
     """The `(vm …)` to be sent.  `given` is what the command line sets: as if it stood at the end
-    of the file, which is how xl has it."""
-    lines = [assignment(name, value) for name, value in given.items()]
-    found = xlcfg.read("\n".join([text, *lines, ""]), filename=path)
+    of the file, which is how xl has it.  `nodes` is asked only if the file names NUMA nodes."""
+    whole = "\n".join([text, *(assignment(name, value) for name, value in given.items()), ""])
+    topology = nodes() if nodes is not None and _NODES.search(whole) else None
+    found = xlcfg.read(whole, filename=path, nodes=topology)
     for note in found.notes:
         if note.kind in ("ignored", "unknown"):
             warn(note.sentence(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TextIO
 
@@ -16,6 +16,8 @@ from xend.config.xmvm import make_vm
 from xend.errors import ConfigError
 
 Command = Literal["create", "new"]
+AskNodes = Callable[[], Mapping[int, Sequence[int]]]
+"""Asks the daemon for the CPUs of each NUMA node of its host."""
 
 
 class CreateRequest:
@@ -51,10 +53,19 @@ class CreateRequest:
 class Context:
     """Where a command runs: its streams, environment and directory."""
 
-    __slots__ = ("cwd", "env", "stderr", "stdout")
+    __slots__ = ("cwd", "env", "nodes", "stderr", "stdout")
 
-    def __init__(self, *, env: Mapping[str, str], cwd: str, stdout: TextIO, stderr: TextIO) -> None:
+    def __init__(
+        self,
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        stdout: TextIO,
+        stderr: TextIO,
+        nodes: AskNodes | None = None,
+    ) -> None:
         self.env = env
+        self.nodes = nodes
         self.cwd = cwd
         self.stdout = stdout
         self.stderr = stderr
@@ -81,13 +92,16 @@ def prepare(
     cwd: str,
     stdout: TextIO,
     stderr: TextIO,
+    nodes: AskNodes | None = None,
 ) -> CreateRequest | int:
     """The request that the words after `xm create` ask for, or the exit code if that is all.
+
+    `nodes` is asked if a file of xl names NUMA nodes (`cpus = "node:0"`).
 
     Everything that is to be printed until then (the file's own output, a dry run, errors, help)
     goes to the given streams.
     """
-    context = Context(env=env, cwd=cwd, stdout=stdout, stderr=stderr)
+    context = Context(env=env, cwd=cwd, stdout=stdout, stderr=stderr, nodes=nodes)
     try:
         return _prepare(argv, command, context)
     except UsageError as error:
@@ -155,7 +169,7 @@ def _tree_of_xl(text: str, path: str, settings: Settings, context: Context) -> o
 
     given = {option.name: settings.values[option.name] for option in VARIABLES}
     given = {name: value for name, value in given.items() if name in settings.given}
-    return tree_of_xl(text, path, given | settings.variables, context.warn)
+    return tree_of_xl(text, path, given | settings.variables, context.warn, context.nodes)
 
 
 def _text_of_file(path: str, cwd: str) -> str:
