@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -31,7 +32,9 @@ async def test_configurations(xen: Bench) -> None:
         tree = json.loads(text)
         assert tree["c_info"]["name"] == config.name
         assert tree["c_info"]["uuid"] == str(config.uuid)
-        assert text == json.dumps(tree, indent=4, ensure_ascii=False) + "\n"
+        # Between the brackets of what is empty, yajl leaves an empty line.
+        closed = re.sub(r"([\[{])\n\n +([\]}])", r"\1\2", text)
+        assert closed == json.dumps(tree, indent=4, ensure_ascii=False) + "\n"
     with pytest.raises(DomainNotFound):
         await inspector.config_text(NOBODY)
 

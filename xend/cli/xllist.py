@@ -94,8 +94,9 @@ def _list_long(xl: Xl, rows: list[DomainRow]) -> None:
 
 
 def _indented(text: str) -> str:
-    """libxl's strings have no newline in them: each one is the layout's."""
-    return text.rstrip("\n").replace("\n", "\n        ")
+    """libxl's strings have no newline in them: each one is the layout's.  Between the brackets of
+    what is empty stands an empty line, which is not indented."""
+    return text.rstrip("\n").replace("\n", "\n        ").replace("\n        \n", "\n\n")
 
 
 def vm_list(xl: Xl, args: list[str]) -> None:
