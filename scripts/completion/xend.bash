@@ -68,7 +68,7 @@ _xl_options() {
         info) echo -n --numa ;;
         list) echo -l --long -v --verbose -Z --context -c --cpupool -n --numa ;;
         reboot | shutdown) echo -a --all -F -w --wait ;;
-        restore) echo -p -e -d -V --vncviewer -A --vncviewer-autopass ;;
+        restore) echo -p -e -c -d -V --vncviewer -A --vncviewer-autopass ;;
         save) echo -c -p -D ;;
         sched-credit)
             echo -d --domain= -w --weight= -c --cap= -s --schedparam -t --tslice_ms= \

@@ -85,7 +85,7 @@ def create(xl: Xl, args: list[str]) -> int:
 
     def launch() -> None:
         method = "xend.private.create"
-        _started(xl, wanted.letters, lambda: xl.call(method, text, wanted.file, paused))
+        _started(xl, wanted.letters, lambda: int(xl.call(method, text, wanted.file, paused)))
 
     paused = "p" in wanted.letters
     return _attended(xl, wanted.letters, plan["name"], launch)
@@ -115,7 +115,11 @@ def restore(xl: Xl, args: list[str]) -> int:
         fields = {item[0]: item[1] for item in record[1:] if len(item) == 2}
         return int(fields["domid"])
 
-    _started(xl, letters, bring_back, status=1)
+    domid = _started(xl, letters, bring_back, status=1)
+    if "c" in letters:
+        from xend.cli.xlhost import replace_by_console
+
+        replace_by_console(xl, domid, "pv", 0)
     return 0
 
 
@@ -131,7 +135,8 @@ def _attended(xl: Xl, letters: set[str], name: str, launch: Callable[[], None]) 
 
 def _started(
     xl: Xl, letters: set[str], start: Callable[[], int], *, status: int = _ERROR_FAIL
-) -> None:
+) -> int:
+    """Id of the new domain, once all that was wanted with it has been done."""
     try:
         domid = start()
     except Fault as fault:
@@ -142,3 +147,4 @@ def _started(
         spawn_viewer(xl.xm, domid, "A" in letters)
     while "F" in letters and any(row.domid == domid for row in xl.look()):
         time.sleep(_PAUSE)
+    return domid

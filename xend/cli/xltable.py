@@ -112,6 +112,7 @@ COMMANDS: tuple[XlCommand, ...] = (
         ("-h", "", "Print this help."),
         ("-p", "", "Leave the domain paused."),
         ("-e", "", "Accepted: xend looks after the domain in any case."),
+        ("-c", "", "Attach its console at once."),
         ("-d", "", "Accepted."),
         ("-V", "--vncviewer", "Start a viewer on its display."),
         ("-A", "--vncviewer-autopass", "The same, and hand the password over."),
