@@ -105,6 +105,30 @@ def test_listings(xm: Run, web: str) -> None:
     assert "nr_cpus                : " in xm("info")[1]
 
 
+@pytest.mark.parametrize("state", ["all", "halted", "paused", "running", "nosuch"])
+def test_both_ways_list_the_same(xend: Xend, folder: Path, tmp_path: Path, state: str) -> None:
+    """The short way brings only the columns: of running, paused and halted ones alike."""
+    env = {"XEND_RUN_DIR": str(folder / "run"), "XM_CONFIG_FILE": "/nosuch", "HOME": "/"}
+    short, long = Run(tmp_path, env), Run(tmp_path, env | {"XM_TRANSPORT": "xmlrpc"})
+    (folder / "halted").write_text(CONFIG.replace("web", "halted").replace(":05", ":06"))
+    assert short("new", str(folder / "halted"))[0] == 0
+    assert short("create", "-p", str(folder / "web"))[0] == 0
+    try:
+        listed = [list_without_times(xm("list", f"--state={state}")) for xm in (short, long)]
+    finally:
+        short("destroy", "web")
+        short("delete", "halted")
+    assert listed[0] == listed[1]
+    shown = {"all": 4, "halted": 2, "paused": 2, "running": 2, "nosuch": 1}
+    assert len(listed[0]) == shown[state], listed[0]
+
+
+def list_without_times(ended: tuple[int, str, str]) -> list[str]:
+    status, out, err = ended
+    assert (status, err) == (0, "")
+    return [line[:69] for line in out.splitlines()]
+
+
 @pytest.mark.parametrize(
     "words",
     [

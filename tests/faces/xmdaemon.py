@@ -18,12 +18,13 @@ from typing import Any
 from tests.faces.xmreplay import CHECKOUT, build_launcher
 from xend.cli.app import Xm
 from xend.cli.main import run_xm
-from xend.cli.records import child_value
+from xend.cli.records import DomainRow, child_value
 from xend.cli.streams import ErrorStream, Stream
 from xend.cli.terminal import LocalTerminal
 
 Method = Callable[..., Any]
 LAUNCH = "xend.private.launch"
+LISTING = "xend.private.listing"
 
 
 class Refusal(Exception):
@@ -76,7 +77,12 @@ class FakeDaemon:
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         method, params = request["method"], request["params"]
         try:
-            result = self._launch(*params) if method == LAUNCH else self._do(method, params)
+            if method == LAUNCH:
+                result = self._launch(*params)
+            elif method == LISTING:
+                result = self._listing(*params)
+            else:
+                result = self._do(method, params)
         except Refusal as refusal:
             return {"id": request["id"], "fault": [refusal.code, refusal.text]}
         return {"id": request["id"], "result": result}
@@ -98,6 +104,14 @@ class FakeDaemon:
             self._do("xend.domain.destroy", [name])
             raise
         return [name, domid]
+
+    def _listing(self, state: str) -> list[list[Any]]:
+        """The columns of what the old call tells."""
+        rows = [DomainRow(r) for r in self._do("xend.domains_with_state", [True, state, 0])]
+        return [
+            [row.name, row.domid or None, row.memory, row.vcpus, row.state, row.cpu_time]
+            for row in rows
+        ]
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

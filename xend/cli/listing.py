@@ -47,6 +47,9 @@ def list_domains(xm: Xm, args: list[str]) -> None:
         vcpu_list(xm, names)
         return
     full = 1 if "-l" in given or "--long" in given else 0
+    if not (full or names or pool or "--json" in given or "--label" in given):
+        _list_all(xm, state)
+        return
     records = domain_records(xm, names, state, full, pool)
     if "--json" in given:
         _list_json(xm, records, full)
@@ -65,6 +68,18 @@ def print_sxp(xm: Xm, values: list[Any]) -> None:
     for value in values:
         text = pretty(value)
         xm.out.write(text if text.endswith("\n") else text + "\n")
+
+
+def _list_all(xm: Xm, state: str) -> None:
+    """Our own daemon has just the columns; any other one tells everything."""
+    if not xm.server.becomes_ours():
+        _list_brief(xm, domain_records(xm, [], state))
+        return
+    lines = [_HEADER]
+    for name, domid, memory, vcpus, flags, seconds in xm.call("xend.private.listing", state):
+        number = "" if domid is None else domid
+        lines.append(f"{name:<40s} {number:>5} {memory:5d} {vcpus:5d} {flags:>10s} {seconds:8.1f}")
+    xm.print("\n".join(lines))
 
 
 def _line(row: DomainRow) -> str:

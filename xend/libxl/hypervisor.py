@@ -60,7 +60,7 @@ from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
 from xend.model.units import DOM0, Domid, KiB
 
 if TYPE_CHECKING:
-    from xend.libxl.ctx import Context
+    from xend.libxl.ctx import Context, DominfoTuple
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ class XenHypervisor:
         self._pool = Pool(parallel or os.cpu_count() or 1)
         self.pools = XenPools(partial(self._ask, self._quick))
         self.usb = XenUsb(self._long)
+        self._last_list: dict[int, tuple[DominfoTuple, DomainInfo]] = {}
         self._fixed: tuple[dict[str, Any], str, list[tuple[int, int, int]]] | None = None
 
     @property
@@ -133,7 +134,19 @@ class XenHypervisor:
         return observed.host(context.physinfo(), *self._fixed, context.numa())
 
     async def list_domains(self) -> Sequence[DomainInfo]:
-        return await self._ask(self._query, "list", None, _list)
+        return await self._ask(self._query, "list", None, self._list)
+
+    def _list(self, context: Context) -> list[DomainInfo]:
+        """On the query lane only.  A domain that has not moved since the last list is the same
+        object still: of many guests most are idle."""
+        before, now = self._last_list, {}
+        for record in context.list_domains():
+            known = before.get(record[0])
+            if known is None or known[0] != record:
+                known = (record, observed.domain(record))
+            now[record[0]] = known
+        self._last_list = now
+        return [info for _, info in now.values()]
 
     async def domain(self, domid: Domid) -> DomainInfo:
         return await self._ask(self._query, "info", None, lambda c: _domain(c, domid))
@@ -279,7 +292,7 @@ class XenHypervisor:
 
         def look(context: Context) -> MemoryOutlook:
             needed = KiB(0) if text is None else KiB(context.need_memory(text))
-            infos = _list(context)
+            infos = self._list(context)
             return MemoryOutlook(needed, infos, self._host(context))
 
         return await self._ask(self._query, "memory", None, look)
@@ -448,10 +461,6 @@ def _saved_config(path: Path) -> DomainConfig:
         raise OperationFailed(f"can't read guest state file {path}: {error.strerror}") from error
     except (savefile.BadSaveFile, ValueError, ConfigError) as error:
         raise OperationFailed(f"{path} cannot be restored: {error}") from error
-
-
-def _list(context: Context) -> list[DomainInfo]:
-    return list(map(observed.domain, context.list_domains()))
 
 
 def _domain(context: Context, domid: Domid) -> DomainInfo:

@@ -34,6 +34,7 @@ def _method(name: str, handler: Handler, *parameters: Parameter) -> Method:
 _TABLE: Final = (
     _method("launch", launch, Parameter("config", sxp), Parameter("paused", flag)),
     _method("domains", calls.domains),
+    _method("listing", calls.listing, Parameter("state", text)),
     _method("configurations", calls.configurations, _DOMIDS),
     _method("vcpus", calls.vcpus, _DOMIDS),
     _method("labels", calls.labels),
