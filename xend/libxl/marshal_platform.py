@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from xend.errors import ConfigError
 from xend.model.domain import DomainConfig, DomainType
 from xend.model.fields import Kind
 from xend.model.platform import BY_NAME, VIRIDIAN, PlatformSetting
+from xend.model.values import choice, number, refuse
 
 OF_THE_SCREEN: Final = frozenset(
     (
@@ -77,9 +77,9 @@ def _place(tree: dict[str, Any], config: DomainConfig, row: PlatformSetting, val
         case Kind.INT | Kind.MIB:
             _place_number(tree, config, row, value)
         case Kind.CHOICE:
-            choice = choice_of(row, value)
-            if choice != row.unsaid:
-                put(tree, path, choice, config.type)
+            word = choice(row.name, row.setting, value)
+            if word != row.unsaid:
+                put(tree, path, word, config.type)
         case Kind.TEXTS:
             texts = [value] if isinstance(value, str) else value
             _append(tree, path.removeprefix("b_info."), [str(text) for text in texts])
@@ -106,7 +106,7 @@ def _append(tree: dict[str, Any], key: str, texts: list[str]) -> None:
 def _place_number(
     tree: dict[str, Any], config: DomainConfig, row: PlatformSetting, value: Any
 ) -> None:
-    amount = number(row, value)
+    amount = number(row.name, row.setting, value)
     if row.name == "rtc_timeoffset":
         if not amount:
             return
@@ -140,43 +140,6 @@ def defbool(value: Any) -> str:
     return "True" if value not in (0, "0", False, "no", "false", "", None) else "False"
 
 
-def number(row: PlatformSetting, value: Any) -> int:
-    """A setting's number, within its bounds."""
-    try:
-        found = int(value)
-    except (TypeError, ValueError):
-        _refuse(row.name, value, "a number")
-    low, high = row.setting.low, row.setting.high
-    if (low is not None and found < low) or (high is not None and found > high):
-        bounds = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise ConfigError(
-            f"{row.name} must be {bounds}", field=row.name, value=found, expected=bounds
-        )
-    return found
-
-
-def choice_of(row: PlatformSetting, value: Any) -> str:
-    """libxl's name of a choice, which old files give by its number."""
-    choices = row.setting.choices
-    if isinstance(value, str) and not value.lstrip("-").isdigit():
-        name = value.lower().replace("-", "_")
-        if name not in choices:
-            _refuse(row.name, value, f"one of {', '.join(choices)}")
-        return name
-    place = number(row, value)
-    if not 0 <= place < len(choices):
-        raise ConfigError(
-            f"{row.name} must be between 0 and {len(choices) - 1}", field=row.name, value=place
-        )
-    return choices[place]
-
-
-def _refuse(name: str, value: Any, expected: str) -> NoReturn:
-    raise ConfigError(
-        f"{name}: {value!r} is not {expected}", field=name, value=value, expected=expected
-    )
-
-
 def _viridian(tree: dict[str, Any], config: DomainConfig, value: Any) -> None:
     """0, 1, or groups as xl takes them: the last mention of a group counts."""
     if not isinstance(value, list):
@@ -192,7 +155,7 @@ def _viridian(tree: dict[str, Any], config: DomainConfig, value: Any) -> None:
         else:
             group = str(word).removeprefix("!")
             if group not in VIRIDIAN:
-                _refuse("viridian", word, f"one of {', '.join(VIRIDIAN)}")
+                refuse("viridian", word, f"one of {', '.join(VIRIDIAN)}")
             adding, losing = (unwanted, wanted) if str(word)[:1] == "!" else (wanted, unwanted)
             adding.add(VIRIDIAN.index(group))
             losing.discard(VIRIDIAN.index(group))
@@ -214,7 +177,7 @@ def _rdm(tree: dict[str, Any], config: DomainConfig, value: Any) -> None:
         key, _, word = part.strip().partition("=")
         right = {"strategy": ("host",), "policy": _RDM_POLICIES}.get(key, ())
         if word not in right:
-            _refuse("rdm", value, "strategy=host[,policy=strict|relaxed]")
+            refuse("rdm", value, "strategy=host[,policy=strict|relaxed]")
         reserve[key] = word
     put(tree, "hvm.rdm", reserve, config.type)
 
@@ -222,7 +185,7 @@ def _rdm(tree: dict[str, Any], config: DomainConfig, value: Any) -> None:
 def _mca_caps(tree: dict[str, Any], config: DomainConfig, value: Any) -> None:
     for word in value if isinstance(value, list) else [value]:
         if word != "lmce":
-            _refuse("mca_caps", word, "lmce")
+            refuse("mca_caps", word, "lmce")
         put(tree, "hvm.mca_caps", _LMCE, config.type)
 
 
@@ -235,7 +198,7 @@ def _ms_vm_genid(tree: dict[str, Any], config: DomainConfig, value: Any) -> None
     except ValueError:
         octets = []
     if len(octets) != 16:
-        _refuse("ms_vm_genid", value, "32 hexadecimal digits, generate or none")
+        refuse("ms_vm_genid", value, "32 hexadecimal digits, generate or none")
     put(tree, "hvm.ms_vm_genid", octets, config.type)
 
 
@@ -274,10 +237,10 @@ def _leaf(leaf: str, registers: dict[str, str]) -> dict[str, Any]:
     try:
         parts = [int(part, 0) for part in str(leaf).split(",")]
     except ValueError:
-        _refuse("cpuid", leaf, "a leaf, or a leaf and a subleaf")
+        refuse("cpuid", leaf, "a leaf, or a leaf and a subleaf")
     tree: dict[str, Any] = dict(zip(("leaf", "subleaf"), parts, strict=False))
     for register, bits in registers.items():
         if register not in ("eax", "ebx", "ecx", "edx") or len(bits) != 32 or set(bits) - _BITS:
-            _refuse(f"cpuid {leaf} {register}", bits, "32 characters of 0, 1, x, k, s")
+            refuse(f"cpuid {leaf} {register}", bits, "32 characters of 0, 1, x, k, s")
         tree[register] = bits
     return tree
