@@ -31,7 +31,7 @@ def file_of(disk: Disk) -> str | None:
 def add_device(found: list[Device], device: Device) -> None:
     """Adds a device unless it repeats one; a CD in the same drive takes its place."""
     if isinstance(device, Vif):
-        if any(isinstance(one, Vif) and one.mac == device.mac for one in found):
+        if device.mac and any(isinstance(one, Vif) and one.mac == device.mac for one in found):
             invalid(f'The mac "{device.mac}" is already defined', field="vif.mac", value=device.mac)
     elif isinstance(device, Disk):
         number = vdev_number(device.vdev)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from xend.config import sxp
 from xend.config.beyond import encode_beyond
+from xend.config.devicesxp import Maker
 from xend.config.domainsxp import cpus_tree, devices_tree, image_tree, online_mask, tail_tree
+from xend.config.kept import showable
+from xend.config.sxpkeys import KEPT
 from xend.config.vmsxp import decode_vm
 from xend.errors import ConfigError
 from xend.model.domain import DomainConfig
 
 
-def encode_vm(config: DomainConfig) -> list[sxp.Value]:
-    """Memory in MiB, rounded down, with the exact number in the child `(xend …)`."""
+def encode_vm(config: DomainConfig, maker: Maker | None = None) -> list[sxp.Value]:
+    """Memory in MiB, rounded down, with the exact number in the child `(xend …)`.
+
+    `maker` is the reader's: what it makes up of what is left out is not lost.
+    """
+    maker = maker or Maker()
     tree: list[sxp.Value] = [
         "vm",
         ["name", config.name],
@@ -35,16 +42,18 @@ def encode_vm(config: DomainConfig) -> list[sxp.Value]:
     tree.append(["pool_name", config.pool])
     if config.bootloader:
         tree += [["bootloader", config.bootloader], ["bootloader_args", config.bootloader_args]]
+    kept = showable(config.other)
+    tree += [[name, kept[name]] for name in KEPT if name in kept]
     tree.append(["image", image_tree(config)])
     tail = tail_tree(config)
     devices = devices_tree(config, running=False)
     try:
-        again = _read([*tree, *devices, *tail])
+        again = _read([*tree, *devices, *tail], maker)
     except ConfigError:
         # xm refuses some devices beside one another (two empty drives); the model need not.
-        devices, again = [], _read([*tree, *tail])
+        devices, again = [], _read([*tree, *tail], maker)
     return [*tree, *devices, *tail, *encode_beyond(config, again)]
 
 
-def _read(tree: list[sxp.Value]) -> DomainConfig:
-    return decode_vm(sxp.parse_one(sxp.show(tree)))
+def _read(tree: list[sxp.Value], maker: Maker) -> DomainConfig:
+    return decode_vm(sxp.parse_one(sxp.show(tree)), maker)

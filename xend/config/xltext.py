@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -29,6 +28,10 @@ _QEMU_OPTIONS: Final = {
     "parallel": "-parallel",
     "monitor_path": "-monitor",
 }
+_ESCAPES: Final = {
+    "\\": "\\\\",
+    **dict(zip("\a\b\f\n\r\t\v", (f"\\{letter}" for letter in "abfnrtv"), strict=True)),
+}
 _LEAST_VIDEORAM: Final = 8
 _UNSAID: Final = {
     "guest_os_type": "default",
@@ -50,14 +53,13 @@ _EVENTS: Final = (
 
 
 def text_of(value: str) -> str:
-    """In quotes, so that xl reads it as it is; its reader knows backslashes in both kinds."""
-    plain = value.replace("\\", "\\\\")
-    plain = re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found.group()):02x}", plain)
-    if '"' not in plain:
-        return f'"{plain}"'
-    if "'" not in plain:
-        return f"'{plain}'"
-    return '"' + plain.replace('"', "\\x22") + '"'
+    """In quotes, so that xl reads it as it is; its reader knows these backslashes and no others."""
+    escaped = "".join([_ESCAPES.get(letter, letter) for letter in value])
+    return f"'{escaped}'" if '"' in value and "'" not in value else _double(escaped)
+
+
+def _double(escaped: str) -> str:
+    return '"' + escaped.replace('"', '\\"') + '"'
 
 
 def list_of(values: Iterable[str]) -> str:

@@ -85,7 +85,10 @@ class DeviceWriter:
         for name, row in rows(type(device)):
             value = getattr(device, name)
             default = type(device).model_fields[name].default
-            if row.xl and value != default:
+            if name == "backend" and option in ("usbctrl", "usbdev"):
+                if value:
+                    self.lost.append((option, f"{option}: a file has no word for its backend"))
+            elif row.xl and value != default:
                 pairs.append((row.xl, int(value) if isinstance(value, bool) else value))
         return self._join(option, pairs)
 
@@ -115,7 +118,7 @@ class DeviceWriter:
                 words.append(f"{key}={text}")
         words += _colo(disk)
         # The target comes last, and is all that follows: it may have commas.
-        return ",".join([*words, f"target={disk.path}"])
+        return ",".join([*words, f"target={disk.target}"])
 
     def _vif(self, vif: Vif) -> str:
         for name in ("accel", "security_label"):

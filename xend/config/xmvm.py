@@ -144,7 +144,7 @@ def _image(values: Values, ip: str, cwd: str) -> Tree | None:
     ):
         if values[key]:
             name = values[key]
-            image.append([key, _file(key, name, cwd, bare) if checked else name])
+            image.append([key, find_file(key, name, cwd, bare) if checked else name])
     if ip:
         image.append(["ip", ip.removeprefix("ip=")])
     if values["root"]:
@@ -173,7 +173,7 @@ def _image_end(values: Values) -> Tree:
     return end + [[key, values[key]] for key in ("tsc_mode", "nomigrate")]
 
 
-def _file(kind: str, name: object, cwd: str, may_be_bare: bool) -> str:
+def find_file(kind: str, name: object, cwd: str, may_be_bare: bool) -> str:
     """The file of a kernel, RAM disk or firmware, which must exist.
 
     `hvmloader` stays bare: the host that builds the domain finds its own.

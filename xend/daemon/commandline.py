@@ -13,6 +13,7 @@ from xend.daemon.options import (
     DEFAULT_CONFIG,
     DEFAULT_RUN,
     DEFAULT_STATE,
+    FILE_VERBS,
     HELP,
     Options,
     UsageError,
@@ -37,8 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     program = Path(sys.argv[0]).name if argv is None else "xend"
     if program == "__main__.py":
         program = "xend"
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in FILE_VERBS:
+        from xend.daemon import files
+
+        return files.main(words[0], words[1:])
     try:
-        options = parse(sys.argv[1:] if argv is None else argv, os.environ)
+        options = parse(words, os.environ)
     except UsageError as error:
         return _complain(str(error))
     if options.help:

@@ -10,6 +10,8 @@ from typing import Final
 VERBS: Final = ("start", "stop", "restart", "reload", "status", "trace_start")
 ASKING: Final = ("import", "adopt")
 """Verbs that ask the running daemon for something, each about what follows."""
+FILE_VERBS: Final = ("check", "convert", "check-config")
+"""About files only: anybody may, and they have options of their own."""
 DEFAULT_CONFIG: Final = Path("/etc/xen/xend-config.sxp")
 DEFAULT_RUN: Final = Path("/var/run/xend")
 DEFAULT_STATE: Final = Path("/var/lib/xend")
@@ -35,6 +37,11 @@ usage: {prog} {{start|stop|restart|reload|status}} [options]
            /var/lib/xend/domains; --dry-run only shows what it would do
   adopt    take over running domains that others made (xl, libvirt): from then on
            their on_poweroff, on_reboot and on_crash are applied by xend
+
+  check FILE...          every mistake of domain files (of xm or xl, SXP, JSON)
+  convert FILE --to xl|sxp|json
+                         the same domain as a static file
+  check-config [FILE]    every mistake of xend-config.sxp
 
   --foreground           stay attached to the terminal (or to systemd)
   --hypervisor xen|sim   sim: a simulated host, for development and tests

@@ -32,7 +32,7 @@ def disk(wanted: Disk) -> dict[str, Any]:
         "readwrite": int(wanted.readwrite and wanted.device_type != "cdrom"),
     }
     if wanted.path:
-        tree["pdev_path"] = wanted.path
+        tree["pdev_path"] = wanted.target
     if wanted.qdisk or wanted.format in _QEMU_FORMATS:
         tree["backend"] = "qdisk"
     elif wanted.backend_type:

@@ -98,6 +98,12 @@ class Disk(Device):
         return f"{self.scheme}:{self.path}" if self.scheme else self.path
 
     @property
+    def target(self) -> str:
+        """The file or device itself; `phy:` names are relative to /dev."""
+        relative = self.scheme == "phy" and self.path and not self.path.startswith("/")
+        return f"/dev/{self.path}" if relative else self.path
+
+    @property
     def format(self) -> str:
         """raw, qcow, qcow2, vhd, qed or empty."""
         if self.image_format:

@@ -1,0 +1,277 @@
+"""A domain file of xm with all its mistakes in one go, and what there is to say of a good one.
+
+The file is run once; then each option, and each entry of a list of devices, is read on its own by
+what reads it for a create, so that one mistake does not hide the next.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from xend.config import sxp, xmdevices
+from xend.config.commandline import Settings
+from xend.config.devicelists import add_device
+from xend.config.devicesxp import Maker, decode_device
+from xend.config.problems import Note, Report, suggestion
+from xend.config.vmsxp import decode_vm
+from xend.config.xmcreate import Context, display_settings, load_config
+from xend.config.xmfiles import shown
+from xend.config.xmlimits import ExitRequested
+from xend.config.xmmodules import foreign
+from xend.config.xmoptions import COMMAND_LINE
+from xend.config.xmplaces import Places
+from xend.config.xmsource import Source
+from xend.config.xmvm import find_file, make_vm
+from xend.errors import ConfigError
+from xend.model.devices import Device, Vif
+from xend.model.domain import DomainConfig, HostAction, ShutdownAction
+from xend.model.fields import Kind, Setting
+from xend.model.table import DROPPED, names, table
+from xend.model.values import choice, flag, number, refuse
+
+NOBODY: Final = UUID(int=0)
+"""The uuid of a domain, or device, whose file gives none: each create makes a new one."""
+
+_ACTIONS: Final = {
+    **dict.fromkeys(("on_poweroff", "on_reboot", "on_crash"), ShutdownAction),
+    **dict.fromkeys(("on_xend_start", "on_xend_stop"), HostAction),
+}
+_OLD_ACTIONS: Final = ("coredump_and_destroy", "coredump_and_restart", "rename_restart")
+_FILE_SCHEMES: Final = ("file", "tap:aio", "tap2:aio", "tap:qcow2", "tap2:qcow2", "tap2:vhd")
+
+
+class Checked:
+    """What a file says: `config` is None if that is wrong."""
+
+    def __init__(self) -> None:
+        self.config: DomainConfig | None = None
+        self.notes: tuple[Note, ...] = ()
+        self.places: Places | None = None
+
+
+def nameless() -> Maker:
+    """Makes no uuid and no MAC address up: what the file leaves out stays out."""
+    return Maker(new_uuid=lambda: NOBODY, new_mac=lambda: "")
+
+
+def check_xm(path: str, *, cwd: str, env: dict[str, str], report: Report) -> Checked:
+    """Everything goes into `report`; nothing is raised."""
+    checked = Checked()
+    context = Context(env=env, cwd=cwd, stdout=io.StringIO(), stderr=io.StringIO())
+    settings = COMMAND_LINE.parse([path])
+    settings.values["quiet"] = 1
+    display_settings(settings.values, env)
+    before = dict(settings.values)
+    try:
+        load_config(path, settings, COMMAND_LINE, context, ["xm", "create", path])
+    except ConfigError as error:
+        tell(report, error, (1, 1))
+        return checked
+    except ExitRequested as leave:
+        report.problem(1, 1, f"the file ends by itself: sys.exit({leave.code})", text=leave.text)
+        return checked
+    text = shown(Source.of_file(foreign(path), cwd).text)
+    checked.places = places = Places(text)
+    said = {name: value for name, value in settings.values.items() if before.get(name) != value}
+    _Check(said, settings, places, report, context).run(checked)
+    checked.notes = tuple(sorted(report.notes, key=lambda note: (note.line, note.column)))
+    return checked
+
+
+class _Check:
+    def __init__(
+        self,
+        said: dict[str, object],
+        settings: Settings,
+        places: Places,
+        report: Report,
+        context: Context,
+    ) -> None:
+        self.said = said
+        self.values = settings.values
+        self.places = places
+        self.report = report
+        self.context = context
+        self.told: set[str] = set()
+
+    def run(self, checked: Checked) -> None:
+        self._names()
+        self._values()
+        self._files()
+        self._devices()
+        if not self.values.get("name") and self.values.get("defconfig"):
+            self.values["name"] = Path(str(self.values["defconfig"])).name
+        with_warnings = self.context.warn
+        tree: Any = self._try(
+            lambda: make_vm(self.values, self.context.env, self.context.cwd, with_warnings)
+        )
+        if tree is not None:
+            plain = sxp.parse_one(sxp.show(sxp.wire(tree)))
+            checked.config = self._try(lambda: decode_vm(plain, nameless()))
+        if self.report.wrong:
+            checked.config = None
+
+    def _try(self, step: Callable[[], Any]) -> Any:
+        """The step's result; None if it found a mistake, which is told if none was before."""
+        try:
+            return step()
+        except ConfigError as error:
+            option = str(error.fields.get("field", "")).partition(".")[0]
+            if option not in self.told and not (self.told and not option):
+                place = self.places.find(option, str(error.fields.get("value") or ""))
+                self._tell(option, error, place)
+        return None
+
+    def _tell(self, option: str, error: ConfigError, place: tuple[int, int]) -> None:
+        self.told.add(option)
+        tell(self.report, error, place, field=option)
+
+    def _names(self) -> None:
+        """Names that mean nothing here, and look as if they were to."""
+        known, of_xl = names("xm"), names("xl")
+        obsolete = {dropped.name: dropped for dropped in DROPPED if dropped.face == "xm"}
+        for name in self.said:
+            line, column = self.places.place(name)
+            if name in obsolete:
+                dropped = obsolete[name]
+                message = f"{name}: {dropped.reason}; use instead: {dropped.instead}"
+                self.report.note(line, column, "deprecated", message, field=name)
+            elif name in known or not self.places.used_once(name):
+                continue
+            elif name in of_xl:
+                message = f"{name}: only files of xl have it; nothing reads it here"
+                self.report.note(line, column, "ignored", message, field=name)
+            elif hint := suggestion(name, known):
+                self.report.problem(
+                    line, column, f"{name}: no such option{hint}", field=name, text=name
+                )
+            else:
+                message = f"{name}: no such option, and nothing else uses it"
+                self.report.note(line, column, "unknown", message, field=name)
+
+    def _values(self) -> None:
+        """Types, units and bounds, by each option's row."""
+        for name, setting in _rows():
+            value = self.said.get(name)
+            if value in (None, ""):
+                continue
+            try:
+                check_value(name, setting, value)
+            except ConfigError as error:
+                self._tell(name, error, self.places.find(name, str(value)))
+
+    def _files(self) -> None:
+        for name in ("kernel", "ramdisk", "loader"):
+            given = self.values.get(name)
+            if given and (name == "loader" or not self.values.get("bootloader")):
+                try:
+                    find_file(name, given, self.context.cwd, name != "ramdisk")
+                except ConfigError as error:
+                    self._tell(name, error, self.places.find(name, str(given)))
+
+    def _devices(self) -> None:
+        """Each entry of each list by itself, and beside those before it."""
+        found: list[Device] = []
+        for name, reader in _READERS.items():
+            for entry in _entries(self.said.get(name)):
+                try:
+                    for tree in reader({**self.values, name: [entry]}):
+                        for device in decode_device(sxp.parse_one(sxp.show(tree)), nameless()):
+                            if not isinstance(device, Vif) or device.mac:
+                                add_device(found, device)
+                except ConfigError as error:
+                    self._tell(name, error, self.places.find(name, str(entry)))
+                else:
+                    if name == "disk":
+                        self._backing(str(entry))
+
+    def _backing(self, entry: str) -> None:
+        """A disk's file that is not there: perhaps on the host that the domain is for."""
+        scheme, _, path = entry.split(",")[0].rpartition(":")
+        if scheme in _FILE_SCHEMES and path.startswith("/") and not Path(path).exists():
+            line, column = self.places.find("disk", entry)
+            message = f"disk: {path} does not exist on this host"
+            self.report.note(line, column, "ignored", message, field="disk")
+
+
+def check_value(name: str, setting: Setting, value: object) -> None:
+    """Raises ConfigError unless xm's value of this option is one that its row knows."""
+    if isinstance(value, list):
+        if setting.kind not in (Kind.TEXTS, Kind.TEXT_OR_TEXTS, Kind.SPECIAL):
+            refuse(name, value, "one value, not a list")
+        return
+    match setting.kind:
+        case Kind.FLAG:
+            flag(name, value)
+        case Kind.INT | Kind.MIB:
+            number(name, setting, value)
+        case Kind.CHOICE:
+            choice(name, setting, value)
+    if name in _ACTIONS:
+        words = [action.value for action in _ACTIONS[name]]
+        if value not in words and value not in _OLD_ACTIONS:
+            refuse(name, value, f"one of {', '.join(words)}")
+    if setting.kind is Kind.TEXT and not isinstance(value, (str, int, float)):
+        refuse(name, value, "text")
+
+
+def _rows() -> Iterator[tuple[str, Setting]]:
+    """Options of xm that have one value, with their rows."""
+    for row in table():
+        name = row.setting.xm
+        if row.group != "domain" or not name or "," in name:
+            continue
+        kind = row.setting.kind
+        if kind is None and row.kind == "number":
+            numbers = Setting(kind=Kind.INT, low=row.setting.low, high=row.setting.high)
+            yield name, numbers
+        elif kind is not Kind.SPECIAL and name not in _READERS:
+            yield name, row.setting
+    yield "vcpus", Setting(kind=Kind.INT, low=1, high=4096)
+
+
+def _entries(value: object) -> list[object]:
+    if isinstance(value, list):
+        return value
+    return [] if value in (None, "", 0) else [value]
+
+
+def _vscsi(values: xmdevices.Values) -> list[xmdevices.Tree]:
+    xmdevices.vscsi_names(values)  # the rest needs the host's devices
+    return []
+
+
+_READERS: Final[dict[str, Callable[[xmdevices.Values], list[xmdevices.Tree]]]] = {
+    "disk": xmdevices.disks,
+    "vif": lambda values: xmdevices.vifs({**values, "nics": -1}, lambda text: None),
+    "vif2": xmdevices.vif2s,
+    "vfb": lambda values: xmdevices.vfbs(values, {}, ""),
+    "pci": lambda values: xmdevices.pcis(xmdevices.pci_functions(values)),
+    "ioports": xmdevices.ioports,
+    "irq": xmdevices.irqs,
+    "vusb": xmdevices.vusbs,
+    "vscsi": _vscsi,
+}
+
+
+def tell(report: Report, error: ConfigError, place: tuple[int, int], field: str = "") -> None:
+    """Adds an error: at its own place, if it knows it, else at `place`."""
+    fields = error.fields
+    line, column = place
+    if fields.get("line"):
+        line, column = int(fields["line"]), int(fields.get("column") or 1)
+    message = str(error).strip()
+    expected = str(fields.get("expected") or "")
+    prefix = f"{fields.get('file')}:{fields.get('line')}:{fields.get('column')}: "
+    report.problem(
+        line,
+        column,
+        message.removeprefix(prefix).replace("\n\t", ": ").removeprefix("Invalid Configuration: "),
+        field=field or str(fields.get("field", "")),
+        text="" if fields.get("value") is None else str(fields["value"]),
+        expected="" if expected in message else expected,
+    )
