@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.configurations import MACS, NAMES, PERIPHERALS, PLAIN, UUIDS, few, platforms
@@ -69,7 +69,7 @@ def again(config: DomainConfig) -> DomainConfig:
     return read(text, filename="again").config
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None, phases=[Phase.generate])
 @given(
     st.builds(
         DomainConfig,
@@ -89,8 +89,8 @@ def again(config: DomainConfig) -> DomainConfig:
         on_crash=st.sampled_from(ShutdownAction),
         on_watchdog=st.sampled_from(ShutdownAction),
         platform=platforms(OF_XL),
-        disks=few(DISKS),
-        vifs=few(VIFS),
+        disks=st.lists(DISKS, max_size=2, unique_by=lambda disk: disk.vdev).map(tuple),
+        vifs=st.lists(VIFS, max_size=2, unique_by=lambda vif: vif.mac).map(tuple),
         pcis=few(PCIS),
         **SIMPLE,
     )

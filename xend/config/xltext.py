@@ -132,7 +132,8 @@ class XlText:
             self._put("maxvcpus", config.vcpus)
         for name, rows in (("cpus", config.affinity), ("cpus_soft", config.affinity_soft)):
             if any(rows):
-                words = [",".join(map(str, row)) or "all" for row in rows]
+                turns = [rows[vcpu % len(rows)] for vcpu in range(config.vcpus)]
+                words = [",".join(map(str, row)) or "all" for row in turns]
                 same = len(set(words)) == 1
                 self.lines.append((name, text_of(words[0]) if same else list_of(words)))
         if config.cpu_weight != 256:

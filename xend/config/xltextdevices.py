@@ -88,7 +88,7 @@ class DeviceWriter:
             if name == "backend" and option in ("usbctrl", "usbdev"):
                 if value:
                     self.lost.append((option, f"{option}: a file has no word for its backend"))
-            elif row.xl and value != default:
+            elif row.xl and (value != default or name == "security_model"):
                 pairs.append((row.xl, int(value) if isinstance(value, bool) else value))
         return self._join(option, pairs)
 
