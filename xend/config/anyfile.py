@@ -7,23 +7,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from xend.config import sxp
 from xend.config.checkxm import check_xm, nameless, tell
+from xend.config.dialectmarks import Dialect, told
 from xend.config.problems import InvalidFile, Note, Problem, Report
 from xend.config.vmsxp import Decoder
 from xend.config.xlcfg import read as read_xl
-from xend.config.xlgrammar import parse as parse_xl
 from xend.config.xmplaces import Places
 from xend.config.xmsource import MAX_FILE
 from xend.errors import ConfigError
 from xend.model.domain import DomainConfig
-from xend.model.table import names
 
-Dialect = Literal["xm", "xl", "sxp", "json"]
 DIALECTS: Final[tuple[Dialect, ...]] = ("xm", "xl", "sxp", "json")
 
 
@@ -70,7 +68,7 @@ def read_any(
 
 
 def dialect_of(text: str) -> Dialect:
-    """By the first character, else by whether xl's grammar reads it and whose options it sets."""
+    """By the first character that is no comment's, else as `xm create` tells it."""
     start = text.lstrip("\ufeff \t\r\n")
     while start.startswith("#"):
         start = start.partition("\n")[2].lstrip()
@@ -82,14 +80,7 @@ def dialect_of(text: str) -> Dialect:
         raise ConfigError(
             "an XML file: these are for the Xen-API only", expected="a file of xm or xl, or SXP"
         )
-    report = Report("")
-    settings = parse_xl(text, report)
-    if report.wrong:
-        return "xm"
-    xm, xl = names("xm"), names("xl")
-    for_xl = len([name for name in settings if name in xl - xm])
-    for_xm = len([name for name in settings if name in xm - xl])
-    return "xl" if for_xl > for_xm else "xm"
+    return told(text) or "xm"
 
 
 def _text(path: str, cwd: str) -> str:

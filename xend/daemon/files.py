@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from xend.config.anyfile import AnyFile, Dialect
+    from xend.config.anyfile import AnyFile
+    from xend.config.dialectmarks import Dialect
 
 HELP: Final = """\
 usage: xend check [--from xm|xl|sxp|json] FILE...
