@@ -28,8 +28,12 @@ PERL = (
     *("libxml-sax-perl", "libxml-sax-base-perl", "libxml-namespacesupport-perl"),
     *("libproc-daemon-perl", "libproc-processtable-perl", "libio-socket-ssl-perl"),
     *("libnet-ssleay-perl", "liblwp-protocol-https-perl", "perl-openssl-defaults"),
+    *("libconfig-inifiles-perl", "libdata-validate-domain-perl", "libdata-validate-ip-perl"),
+    *("libdata-validate-uri-perl", "libnetaddr-ip-perl", "libnet-domain-tld-perl"),
+    *("libnet-ipv6addr-perl", "libnet-netmask-perl", "libfile-slurp-perl", "liblog-message-perl"),
+    *("liblog-message-simple-perl", "libsort-versions-perl", "libterm-ui-perl"),
 )
-CLIENTS = ("fusioninventory-agent", "ocsinventory-agent", "resource-agents")
+CLIENTS = ("fusioninventory-agent", "ocsinventory-agent", "resource-agents", "xen-tools")
 
 CONFIG = """
 name = "{name}"
@@ -178,6 +182,27 @@ def test_ocs_inventory(clients: Path, host: Path) -> None:
     assert (found["web"]["STATUS"], found["web"]["VCPU"]) == ("blocked", "2")
     assert found["idle"]["STATUS"] == "off"
     assert found["web"]["UUID"] == uuid_of(host, "web")
+
+
+def test_xen_tools_spares_a_guest_that_runs(clients: Path, host: Path, tmp_path: Path) -> None:
+    """It asks `xm list NAME`, and deletes the image of a name that is not in the answer."""
+    for name in ("web", "nobody"):
+        (tmp_path / "domains" / name).mkdir(parents=True)
+        done = subprocess.run(
+            [
+                *("perl", clients / "usr/bin/xen-delete-image"),
+                *("--dir", tmp_path, "--hostname", name),
+            ],
+            env=environment(clients, host),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        skipped = f"Skipping xen guest '{name}' - it appears to be running.\n"
+        assert (skipped in done.stdout) == (name == "web")
+    assert [entry.name for entry in (tmp_path / "domains").iterdir()] == ["web"]
 
 
 def can_hide_files() -> bool:
