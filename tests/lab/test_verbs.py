@@ -420,7 +420,8 @@ def test_shell_serve_help(lin: str) -> None:
         "<value><int>0</int></value></param></params></methodCall>"
     )
     head = f"POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request)}\r\n\r\n"
-    done = run("xm", "serve", stdin=head + request)
+    # As ever it ends with its input, answered or not: so that stays open for a moment.
+    done = run("sh", "-c", "(cat; sleep 3) | xm serve", stdin=head + request)
     assert "200 OK" in done.stdout
     assert f"<string>{lin}</string>" in done.stdout
     assert "Usage: xm" in xm("help", status=0)
