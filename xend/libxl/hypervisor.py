@@ -81,7 +81,7 @@ class XenHypervisor:
         self._watcher = Watcher()
         self.inspector = XenInspector(self._ask, self._query, self._quick)
         self._pool = Pool(parallel or os.cpu_count() or 1)
-        self.pools = XenPools(partial(self._ask, self._quick))
+        self.pools = XenPools(partial(self._ask, self._query), partial(self._ask, self._quick))
         self.usb = XenUsb(self._long)
         self._last_list: dict[int, tuple[DominfoTuple, DomainInfo]] = {}
         self._fixed: tuple[dict[str, Any], str, list[tuple[int, int, int]]] | None = None

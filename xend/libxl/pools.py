@@ -29,14 +29,16 @@ class Ask(Protocol):
 
 
 class XenPools:
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, look: Ask, ask: Ask) -> None:
+        """`look` is for hypercalls alone; what `ask` runs may wait for XenStore."""
+        self._look = look
         self._ask = ask
 
     async def list(self) -> Sequence[PoolInfo]:
         return await self._ask("list CPU pools", None, read)
 
     async def free_cpus(self) -> tuple[int, ...]:
-        return await self._ask("list free CPUs", None, free_cpus)
+        return await self._look("list free CPUs", None, free_cpus)
 
     async def create(self, name: str, uuid: UUID, scheduler: str, cpus: Sequence[int]) -> int:
         _check_cpus(cpus)
