@@ -81,7 +81,7 @@ async def test_one_that_is_not_there(devices: Path, device: str, reason: str) ->
 
 
 async def test_a_host_without_usb(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="no USB device host:1.2"):
+    with pytest.raises(InvalidArgument, match=r"no USB device host:1\.2"):
         await XenUsb(Calls(), tmp_path / "nowhere").bus_id("host:1.2")
 
 
