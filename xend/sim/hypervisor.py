@@ -38,6 +38,7 @@ from xend.sim.image import Image, read_image, write_half, write_image
 from xend.sim.inspector import SimInspector
 from xend.sim.machine import SimMachine, refused, vcpu_infos
 from xend.sim.pools import SimPools
+from xend.sim.publication import disk_number
 from xend.sim.usb import SimUsb
 
 FaultHook = Callable[[str, str, Domid | None], Awaitable[None]]
@@ -146,6 +147,7 @@ class SimHypervisor:
     # -- Quick changes ---------------------------------------------------------------------------
 
     async def pause(self, domid: Domid) -> None:
+        _not_dom0(domid, "pause")
         domain = await self._change("pause", domid)
         self.machine.pause(domain)
 
@@ -158,6 +160,7 @@ class SimHypervisor:
         return self.machine.get(domid)
 
     async def request_shutdown(self, domid: Domid, request: ShutdownRequest) -> None:
+        _not_dom0(domid, request)
         self.machine.request(await self._change("shutdown", domid), request)
 
     async def rename(self, domid: Domid, old: str, new: str) -> None:
@@ -277,8 +280,7 @@ class SimHypervisor:
         return self.machine.add(config)
 
     async def destroy(self, domid: Domid) -> None:
-        if domid == DOM0:
-            raise refused("domain destroy", "Domain-0 cannot be destroyed", domid)
+        _not_dom0(domid, "destroy")
         await self._stage("destroy", "devices", domid)
         self.machine.pause(self.machine.get(domid))
         await self._stage("destroy", "domain", domid)
@@ -292,6 +294,7 @@ class SimHypervisor:
         checkpoint: bool = False,
         progress: ProgressSink = ignore_progress,
     ) -> None:
+        _not_dom0(domid, "save")
         await self._stage("save", "suspend", domid)
         domain = self.machine.get(domid)
         if domain.shutdown is not None:
@@ -347,6 +350,8 @@ class SimHypervisor:
         domain = await self._change("attach", domid)
         publication = self.machine.publication
         if isinstance(device, Disk):
+            if str(disk_number(device.vdev)) in publication.attached(domain, "vbd"):
+                raise refused("device attach", "device already exists in domain", domid)
             return publication.disk(domain, device)
         if isinstance(device, Vif):
             used = {int(name) for name in publication.attached(domain, "vif")}
@@ -389,3 +394,8 @@ class SimHypervisor:
             write_half(path)
         except OSError as error:
             raise refused("core dump", f"{path}: {error.strerror}", domain.domid) from error
+
+
+def _not_dom0(domid: Domid, verb: str) -> None:
+    if domid == DOM0:
+        raise InvalidArgument(f"Cannot {verb} privileged domain 0", argument="domain", value=0)
