@@ -95,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
         copy.add_argument("target")
     verb("shell", "a shell in dom0", host=True)
     verb("logs", "collect the logs of Xen, xend and dom0, and print where they are")
+    verb("reboot", "power a host off and on; its disk stays as it is", host=True)
     verb("down", "end the lab")
     verb("status", "whether the lab runs, and what was measured")
     verb("clean", "end the lab and remove everything that it keeps in its cache")
@@ -194,6 +195,12 @@ def _logs(words: argparse.Namespace) -> int:
     return 0
 
 
+def _reboot(words: argparse.Namespace) -> int:
+    state = _lab(words).reboot(words.host)
+    print(f"dom0 {words.host} is usable again after {state.seconds} s")
+    return 0
+
+
 def _down(words: argparse.Namespace) -> int:
     print("down" if _lab(words).down() else "down (it was not running)")
     return 0
@@ -238,6 +245,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "pull": _pull,
     "shell": _shell,
     "logs": _logs,
+    "reboot": _reboot,
     "down": _down,
     "status": _status,
     "clean": _clean,

@@ -142,6 +142,16 @@ def start(command: list[str], host: Host) -> int:
     return process.pid
 
 
+def command_of(pid: int) -> list[str]:
+    """The command line of a QEMU that runs, to start the same machine again: with its disk as it
+    is then, and from the beginning even if this one had woken from a saved state."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    if "-incoming" in words:
+        at = words.index("-incoming")
+        del words[at : at + 2]
+    return words
+
+
 def started_at(pid: int) -> str:
     """When a process began, in the kernel's ticks: with the pid it is unique in one boot."""
     try:

@@ -208,7 +208,7 @@ class TestAcceleration:
 class TestCommandLine:
     def test_every_verb_of_the_parser_is_there(self) -> None:
         words = {"build", "up", "sync", "exec", "push", "pull", "shell", "logs", "down", "status"}
-        assert words | {"clean"} == set(cli.VERBS)
+        assert words | {"reboot", "clean"} == set(cli.VERBS)
 
     def test_exec_leaves_the_command_alone(self) -> None:
         words = cli.parser().parse_args(["exec", "--host", "1", "--", "xl", "-v", "--host", "2"])
