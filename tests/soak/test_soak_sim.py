@@ -25,8 +25,8 @@ from tests.soak.usage import Usage, usage
 
 LONG = bool(os.environ.get("XEND_TEST_SOAK"))
 CYCLES = 10_000 if LONG else 300
-WARM_UP = 1_500 if LONG else 100
-"""Cycles after which every cache and pool has its size; the daemon keeps its last 1,000 jobs."""
+WARM_UP = 4_000 if LONG else 100
+"""Cycles after which every cache and pool has its size: the last jobs and events are kept."""
 RSS_GROWTH = 2048
 """KiB that the rest may add: the allocator's noise."""
 

@@ -1,7 +1,7 @@
 """Random work, killed at random points, also while the next start is still repairing: by seeds.
 
 `test_core_kill` tries every point of every verb once, from a quiet host.  Here several verbs are
-under way at once, the daemon is killed again during its recovery, workers die besides, and
+under way at once, the daemon is killed again during its recovery, workers die besides or hang, and
 afterwards the host must be one that could have come about without any kill.
 XEND_TEST_SOAK=1 tries 600 seeds, otherwise 25.
 """
@@ -38,6 +38,8 @@ class Storm:
         self.dice = random.Random(seed)
         self.switch = KillSwitch(NEVER)
         self.worker_dies_at = self.dice.randrange(1, 60)
+        self.hangs_at = self.dice.randrange(1, 120)
+        self.hung = asyncio.Event()
         self.stages = 0
         self.configs = {name: guest(name, disks=(disk(f"/srv/{name}.img"),)) for name in NAMES}
         self.killed: list[str] = []
@@ -45,6 +47,9 @@ class Storm:
     async def fault(self, operation: str, stage: str, domid: Domid | None) -> None:
         await self.switch.fault(operation, stage, domid)
         self.stages += 1
+        if self.stages == self.hangs_at:
+            self.hung.set()
+            await asyncio.Event().wait()
         if self.stages == self.worker_dies_at and operation in ("create", "destroy", "save"):
             raise WorkerCrashed(operation=operation, status="killed by signal 9")
 
@@ -90,10 +95,16 @@ class Storm:
             with suppress(XendError):
                 await act()
 
-    async def until_killed(self, acting: Awaitable[object]) -> None:
-        """Until it is done, or the kill comes."""
-        tasks = [asyncio.ensure_future(acting), asyncio.ensure_future(self.switch.hit.wait())]
+    async def until_killed(self, acting: Awaitable[object]) -> bool:
+        """Until it is done, the kill comes, or it hangs so that an administrator would kill it.
+        False when it is done."""
+        before = len(self.killed)
+        self.hung.clear()
+        ends = (acting, self.switch.hit.wait(), self.hung.wait())
+        tasks = [asyncio.ensure_future(end) for end in ends]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if self.hung.is_set() and not self.switch.hit.is_set():
+            await self.read_while_it_hangs()
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -101,6 +112,13 @@ class Storm:
             task.result()
         if self.switch.hit.is_set():
             self.killed.append(self.switch.passed[-1])
+        return len(self.killed) > before
+
+    async def read_while_it_hangs(self) -> None:
+        """Whoever only looks does not notice."""
+        self.killed.append("hung")
+        async with asyncio.timeout(2):
+            assert "Domain-0" in [view.name for view in await self.host.service.list()]
 
     async def round(self) -> None:
         """Works until it is killed, and starts again, perhaps killed at that, too."""
@@ -108,16 +126,17 @@ class Storm:
         self.switch.arm(self.dice.randrange(1, 50))
         workers = [self.work(4) for _ in range(3)]
         await self.until_killed(_all(workers))
-        while True:
+        killed = True
+        while killed:
             await self.host.stop()
             self.switch = KillSwitch(self.dice.choice((NEVER, self.dice.randrange(1, 15))))
-            await self.until_killed(
+            killed = await self.until_killed(
                 self.host.start(
                     journal=lambda real: Killing(real, self.switch, "journal"), faults=self.fault
                 )
             )
-            if not self.switch.hit.is_set():
-                break
+            self.hangs_at = 0  # From here on what the start has left to jobs is let through.
+            killed = killed or self.hung.is_set()
         self.switch.arm(NEVER)
         await self.host.quiet()
 
