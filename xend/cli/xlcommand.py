@@ -56,7 +56,7 @@ class DomainRow:
 
     __slots__ = (
         *("domid", "name", "uuid", "memory", "claimed", "vcpus"),
-        *("state", "reason", "seconds", "pool", "started", "type"),
+        *("state", "reason", "seconds", "pool", "started", "type", "never_stop"),
     )
 
     def __init__(self, row: list[Any]) -> None:
@@ -75,6 +75,8 @@ class DomainRow:
         self.started: float | None = row[10]
         """Since the epoch."""
         self.type: str = row[11]
+        self.never_stop: bool = row[12]
+        """Xen needs it, as it does a XenStore that is a domain of its own."""
 
 
 class Xl:

@@ -57,7 +57,7 @@ def _ask(xl: Xl, name: str, request: str, doing: str, args: list[str]) -> None:
         xl.complain("You must specify -a or a domain id.\n")
         raise Exit(1)
     if "a" in letters:
-        domids = [row.domid for row in xl.domains() if row.domid != 0]
+        domids = [row.domid for row in xl.domains() if row.domid and not row.never_stop]
     else:
         domids = [xl.find(operands[0])]
     for domid in domids:

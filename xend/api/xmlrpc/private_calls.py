@@ -31,7 +31,8 @@ _REASON_LETTERS: Final = "-rscwS"
 
 async def domains(context: CallContext) -> list[list[Any]]:
     """Those that run, by domid: `[domid, name, uuid, MiB, MiB claimed, vcpus online, state, reason,
-    CPU seconds, pool, start time, type]`; `reason` is that of a shutdown, else nil."""
+    CPU seconds, pool, start time, type, never stopped]`; a reason only of one that
+    has shut down."""
     return [_row(view, view.info) for view in await context.service.list() if view.info is not None]
 
 
@@ -76,6 +77,7 @@ def _row(view: DomainView, info: DomainInfo) -> list[Any]:
         view.pool,
         view.started,
         info.type,
+        info.never_stop,
     ]
 
 
