@@ -1,5 +1,5 @@
 # Thin names over scripts/; each script says what it does with --help.
-.PHONY: help demo test check bench soak lab clean-lab install venv
+.PHONY: help demo test check bench bench-rest soak lab clean-lab install venv
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -12,6 +12,9 @@ test: venv ## every test: unit, contract, faces, and the lab (real Xen in QEMU)
 
 check: venv ## formatting, lint, types, layers
 	scripts/check
+
+bench-rest: venv ## lists over REST on the simulator, beside a bare FastAPI
+	.venv/bin/python -m tests.bench.bench_rest
 
 bench: venv ## medians and ratios against xl, in the lab
 	scripts/bench

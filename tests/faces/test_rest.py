@@ -167,7 +167,7 @@ async def test_passwords_are_not_shown(rest: httpx.AsyncClient) -> None:
     [
         ({"memory": 65536}, "/name"),
         ({"name": "a", "memory": "much"}, "/memory"),
-        ({"name": "a", "memory": -1}, ""),
+        ({"name": "a", "memory": -1}, "/memory"),
         ({"name": "a b"}, "/name"),
         ({"name": "a", "colour": "red"}, "/colour"),
         ({"name": "a", "uuid": "x"}, "/uuid"),

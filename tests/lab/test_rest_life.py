@@ -51,6 +51,7 @@ class Events:
     def __init__(self, since: int | None = None) -> None:
         self.seen: list[dict[str, Any]] = []
         self._at = 0
+        self._began = time.monotonic()
         self._more = threading.Condition()
         self._client = client()
         query = {} if since is None else {"since": since}
@@ -72,6 +73,11 @@ class Events:
 
     def expect(self, topic: str, kind: str, **ids: str) -> dict[str, Any]:
         """The next such event after the one that was last expected."""
+        found = self._next(topic, kind, ids)
+        print(f"{time.monotonic() - self._began:6.1f} s: {topic} {kind} {found['ids']}", flush=True)
+        return found
+
+    def _next(self, topic: str, kind: str, ids: dict[str, str]) -> dict[str, Any]:
         deadline = time.monotonic() + PATIENCE
         with self._more:
             while True:

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from xend.api.asgi import App
 from xend.api.clisock import CliSocket
 from xend.api.facts import HostFacts
-from xend.api.http import FaceServer
+from xend.api.http import FaceProtocol, FaceServer, ProblemProtocol
 from xend.api.rest.lazy import LazyApp
 from xend.api.rest.parts import RestParts
 from xend.api.rest.tls import RestTls
@@ -130,7 +130,9 @@ class Faces:
             cli = CliSocket(self._service, self._facts, self._answers)
             await cli.serve(sockets)
             return cli
-        server = FaceServer(self._apps[spec.kind], tls=tls, websockets=spec.kind == "rest")
+        is_rest = spec.kind == "rest"
+        protocol = ProblemProtocol if is_rest else FaceProtocol
+        server = FaceServer(self._apps[spec.kind], protocol=protocol, tls=tls, websockets=is_rest)
         task = asyncio.create_task(server.serve(sockets), name=f"xend-face-{spec}")
         return _HttpFace(spec, server, task)
 

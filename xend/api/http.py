@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http
+import json
 import logging
 import socket
 import ssl
@@ -113,6 +114,10 @@ class FaceProtocol(H11Protocol):
             self._request_timer.cancel()
             self._request_timer = None
 
+    def refusal(self, status: int, text: str) -> tuple[bytes, bytes]:
+        """(content type, body) of what the protocol refuses by itself."""
+        return TEXT, f"{text}\n".encode()
+
     def _refuse(self, status: int, text: str) -> None:
         """Answers without the application, which sees the client go away; then closes."""
         self._stop_timer()
@@ -120,11 +125,11 @@ class FaceProtocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            body = f"{text}\n".encode()
+            content_type, body = self.refusal(status, text)
             head = h11.Response(
                 status_code=status,
                 headers=[
-                    (b"content-type", TEXT),
+                    (b"content-type", content_type),
                     (b"content-length", b"%d" % len(body)),
                     (b"connection", b"close"),
                 ],
@@ -133,6 +138,22 @@ class FaceProtocol(H11Protocol):
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+class ProblemProtocol(FaceProtocol):
+    """Refuses with problem documents (RFC 9457), as the application behind it does."""
+
+    def refusal(self, status: int, text: str) -> tuple[bytes, bytes]:
+        phrase = http.HTTPStatus(status).phrase
+        code = "http." + phrase.lower().replace(" ", "-")
+        document = {
+            "type": f"urn:xend:error:{code}",
+            "title": phrase,
+            "status": status,
+            "detail": text,
+            "code": code,
+        }
+        return b"application/problem+json", json.dumps(document).encode()
 
 
 def websocket_protocol(**arguments: Any) -> asyncio.Protocol:

@@ -25,6 +25,8 @@ from xend.model.peripherals import (
 )
 
 _NAME = re.compile(r"[A-Za-z0-9_\-.:+]+")
+MAX_VCPUS = 8192
+"""MAX_VIRT_CPUS of xen/include/asm-x86/config.h: no guest of any type can have more."""
 
 
 class DomainType(StrEnum):
@@ -368,6 +370,8 @@ class DomainConfig(BaseModel):
     def _has_vcpus(cls, vcpus: int) -> int:
         if vcpus < 1:
             raise ValueError("vcpus must be at least 1")
+        if vcpus > MAX_VCPUS:
+            raise ValueError(f"vcpus must be at most {MAX_VCPUS}")
         return vcpus
 
     @model_validator(mode="after")

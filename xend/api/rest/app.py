@@ -40,7 +40,9 @@ from xend.api.rest import (
     vnc,
 )
 from xend.api.rest.access import Access
+from xend.api.rest.answers import Answers
 from xend.api.rest.bodies import InvalidBody
+from xend.api.rest.documents import DomainRenderer
 from xend.api.rest.idempotency import Idempotency
 from xend.api.rest.openapi import describe
 from xend.api.rest.parameters import AllowedPaths
@@ -92,9 +94,9 @@ def build(
     app.state.facts = facts
     app.state.records = records
     app.state.paths = AllowedPaths(paths)
-    app.state.domain_lists = domains.ListCache()
+    app.state.domain_renderer = DomainRenderer()
     app.state.stopping = asyncio.Event()
-    once = Idempotency(app, records, service, MAX_BODY)
+    once = Idempotency(Answers(app, service), records, service, MAX_BODY)
     return RestApp(app, once, access)
 
 

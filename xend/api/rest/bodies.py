@@ -79,6 +79,11 @@ class NewDomain(DomainConfig):
     """A configuration whose uuid may be left to us."""
 
     uuid: UUID = Field(default_factory=uuid4)
+    memory: int = Field(default=128 * 1024, gt=0, description="KiB, wanted now")
+    maxmem: int = Field(default=0, ge=0, description="KiB; 0: the same as `memory`")
+    shadow_memory: int = Field(default=0, ge=0, description="KiB; 0: as libxl reckons")
+    cpu_weight: int = Field(default=256, ge=1, le=65535)
+    cpu_cap: int = Field(default=0, ge=0, description="percent of one CPU; 0: no cap")
 
 
 @dataclass(frozen=True, slots=True)

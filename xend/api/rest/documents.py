@@ -149,7 +149,8 @@ class DomainRenderer:
 
     def render(self, views: list[DomainView]) -> bytes:
         """The items, separated by commas."""
-        kept: dict[str, tuple[tuple[Any, ...], str, str]] = {}
+        if len(self._kept) > 2 * len(views) + 100:
+            self._kept.clear()  # of domains that are no more
         parts = []
         for view in views:
             info = view.info
@@ -169,15 +170,13 @@ class DomainRenderer:
             )
             known = self._kept.get(view.uuid)
             if known is None or known[0] != key:
-                known = (key, *self._halves(view))
-            kept[view.uuid] = known
+                known = self._kept[view.uuid] = (key, *self._halves(view))
             parts.append(
                 f'{known[1]}"power_state":"{view.power_state.name.lower()}","flags":"{view.flags}",'
                 f'"memory":{{"current":{view.memory},"maximum":{view.max_memory}}},'
                 f'"vcpus":{{"online":{view.vcpus_online},"maximum":{view.vcpus}}},'
                 f'"cpu_time":{view.cpu_time},{known[2]}'
             )
-        self._kept = kept
         return ",".join(parts).encode()
 
     @staticmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -18,45 +17,14 @@ from xend.api.rest.documents import (
     domain_document,
 )
 from xend.api.rest.jobs import Service, Submit
-from xend.api.rest.lists import Paged, answer, document_answer, etag_of, tagged, wants_lines
+from xend.api.rest.lists import Paged, answer, document_answer, tagged, wants_lines
 from xend.api.rest.parameters import IfMatch, Ref, required_match
 from xend.api.rest.schemas import DomainList, DomainShown, DomainWithConfig, OperationShown
-from xend.core.domains import DomainService
 from xend.errors import DomainNotFound
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"])
 
 State = Literal["all", "halted", "paused", "running", "suspended", "crashed", "unknown"]
-
-LIST_SECONDS = 0.1
-"""A list this young is answered again, unless something has changed that xend knows of: what
-differs is at most the CPU time that guests have used meanwhile."""
-
-
-class ListCache:
-    """The whole list as bytes; one per application."""
-
-    def __init__(self) -> None:
-        self._renderers: dict[str, DomainRenderer] = {}
-        self._kept: dict[str, tuple[float, tuple[int, int], bytes, str]] = {}
-
-    async def get(self, service: DomainService, state: str) -> tuple[bytes, str]:
-        """The document and its ETag."""
-        kept = self._kept.get(state)
-        if (
-            kept is not None
-            and kept[1] == service.version
-            and time.monotonic() - kept[0] < LIST_SECONDS
-        ):
-            return kept[2], kept[3]
-        version = service.version
-        began = time.monotonic()
-        views = await service.list(state)
-        renderer = self._renderers.setdefault(state, DomainRenderer())
-        body = b'{"items":[' + renderer.render(views) + b'],"next":null}'
-        etag = etag_of(body)
-        self._kept[state] = (began, version, body, etag)
-        return body, etag
 
 
 @router.get(
@@ -67,11 +35,11 @@ class ListCache:
 async def list_domains(
     request: Request, service: Service, _: Viewer, page: Paged, state: State = "all"
 ) -> Response:
+    views = await service.list(state)
     if page.plain and not wants_lines(request):
-        cache: ListCache = request.app.state.domain_lists
-        body, etag = await cache.get(service, state)
-        return tagged(request, body, etag=etag)
-    documents = [domain_document(view) for view in await service.list(state)]
+        renderer: DomainRenderer = request.app.state.domain_renderer
+        return tagged(request, b'{"items":[' + renderer.render(views) + b'],"next":null}')
+    documents = [domain_document(view) for view in views]
     return answer(request, documents, page, known=DOMAIN_FIELDS, id_of=_id)
 
 

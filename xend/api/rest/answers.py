@@ -1,0 +1,130 @@
+"""Lists that are asked for again and again: the same bytes for a moment, without any work.
+
+Dashboards ask for the same list several times a second, and many of them at once.  An answer is
+given again while it is young and nothing has changed that xend did or was told of; what may differ
+then is only what guests do by themselves (their CPU time, their ballooning) in that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+from weakref import WeakValueDictionary
+
+from xend.api.asgi import App, Message, Receive, Scope, Send, header
+from xend.api.rest.access import Caller, Role
+from xend.api.rest.lists import matches
+from xend.core.domains import DomainService
+
+SECONDS: Final = 0.1
+PATHS: Final = frozenset({"/v1/domains"})
+MOST: Final = 64
+"""Different queries that are kept."""
+_LARGEST: Final = 4 * 1024 * 1024
+
+Key = tuple[str, bytes, bytes | None]
+_WITHOUT_BODY: Final = frozenset({b"content-length", b"content-type"})
+
+
+@dataclass(slots=True)
+class _Kept:
+    made: float
+    """Monotonic seconds."""
+    version: tuple[int, int]
+    etag: str
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Answers:
+    """Around the application, behind who may come in: every caller that has got here may look."""
+
+    def __init__(self, app: App, service: DomainService) -> None:
+        self._app = app
+        self._service = service
+        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
+        self._making: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] not in PATHS or scope["method"] != "GET" or not _may_look(scope):
+            await self._app(scope, receive, send)
+            return
+        key = (scope["path"], scope["query_string"], header(scope, b"accept"))
+        given = header(scope, b"if-none-match")
+        kept = self._kept.get(key)
+        if kept is None or not self._is_good(kept):
+            async with self._making.setdefault(key, asyncio.Lock()):
+                # Who had to wait for another's answer takes that.
+                kept = self._kept.get(key)
+                if kept is None or not self._is_good(kept):
+                    kept = await self._ask(scope, receive, send)
+                    if kept is not None:
+                        self._keep(key, kept)
+        if kept is not None:
+            # Routing would have noted which route it was.
+            scope.setdefault("route", _Route(scope["path"]))
+            await _send(kept, given, send)
+
+    def _is_good(self, kept: _Kept) -> bool:
+        young = time.monotonic() - kept.made < SECONDS
+        return young and kept.version == self._service.version
+
+    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> _Kept | None:
+        """The whole answer, if it is one to be kept; else it has been sent."""
+        version = self._service.version
+        # The application would answer 304 and nothing could be kept of that.
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"if-none-match"]
+        head: Message = {}
+        kept: _Kept | None = None
+
+        async def heard(message: Message) -> None:
+            nonlocal head, kept
+            if message["type"] == "http.response.start":
+                head = message
+                if not _is_keepable(message):
+                    await send(message)
+            elif not _is_keepable(head):
+                await send(message)
+            else:
+                etag = dict(head["headers"])[b"etag"].decode("latin-1")
+                kept = _Kept(
+                    time.monotonic(), version, etag, list(head["headers"]), message["body"]
+                )
+
+        await self._app(scope, receive, heard)
+        return kept
+
+    def _keep(self, key: Key, kept: _Kept) -> None:
+        if len(kept.body) > _LARGEST:
+            return
+        self._kept[key] = kept
+        self._kept.move_to_end(key)
+        if len(self._kept) > MOST:
+            self._kept.popitem(last=False)
+
+
+def _is_keepable(head: Message) -> bool:
+    """A list is answered in one piece."""
+    return head["status"] == 200 and any(name == b"etag" for name, _ in head["headers"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    path: str
+
+
+def _may_look(scope: Scope) -> bool:
+    caller: Caller = scope["state"]["caller"]
+    return caller.role >= Role.VIEWER
+
+
+async def _send(kept: _Kept, given: bytes | None, send: Send) -> None:
+    status, headers, body = 200, kept.headers, kept.body
+    if given is not None and matches(given.decode("latin-1"), kept.etag):
+        status, body = 304, b""
+        headers = [pair for pair in headers if pair[0] not in _WITHOUT_BODY]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
