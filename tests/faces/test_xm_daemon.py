@@ -129,6 +129,34 @@ def list_without_times(ended: tuple[int, str, str]) -> list[str]:
     return [line[:69] for line in out.splitlines()]
 
 
+XL_CONFIG = """
+type = "pvh"
+name = "modern"
+memory = 64
+kernel = "/proc/version"
+cmdline = "quiet"
+cpus = "node:0"
+disk = ["format=raw, vdev=xvda, access=ro, target=/proc/version"]
+usbctrl = ["type=qusb,ports=4"]
+"""
+
+
+def test_a_file_of_xl(xm: Run, folder: Path) -> None:
+    """Nothing of it is lost between the command line and the daemon."""
+    (folder / "modern").write_text(XL_CONFIG)
+    assert xm("create", "-q", str(folder / "modern")) == (0, "", "")
+    long = xm("list", "-l", "modern")[1]
+    assert "(uname file:/proc/version)" in long
+    (listed,) = json.loads(xm("list", "--json", "modern")[1])
+    assert listed["name"] == "modern"
+    assert xm("destroy", "modern")[0] == 0
+    (folder / "modern").write_text(XL_CONFIG + "on_crash = 'x'\nmaxmem = 32\n")
+    status, _, err = xm("create", "-q", str(folder / "modern"))
+    assert (status, len(err.splitlines())) == (1, 2)
+    assert "modern:4:1: memory: 64 MiB, but at most 32 (maxmem)" in err
+    assert "modern:10:12: on_crash: 'x' is none of its values" in err
+
+
 @pytest.mark.parametrize(
     "words",
     [

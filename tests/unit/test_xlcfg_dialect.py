@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.xlcases import UUID
 from xend.config import sxp
 from xend.config.dialect import read_domain_file
-from xend.config.dialectmarks import XL_ONLY, XM_ONLY, told
+from xend.config.dialectmarks import XL_ONLY, XM_ONLY, Dialect, told
 from xend.config.problems import InvalidFile
 from xend.config.vmencode import encode_vm
 from xend.config.vmsxp import decode_vm
@@ -98,6 +99,14 @@ def test_what_neither_can_read_has_the_words_of_xm() -> None:
 def test_broken_documents_are_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         read_domain_file(text, filename="a", dialect="json" if text.startswith("{") else None)
+
+
+@pytest.mark.parametrize("dialect", [None, "xm", "xl", "sxp", "json"])
+def test_a_huge_file_is_refused_in_time(dialect: Dialect | None) -> None:
+    started = time.process_time()
+    with pytest.raises(ConfigError):
+        read_domain_file("a = 1\n" * 17_000_000, filename="a", dialect=dialect)
+    assert time.process_time() - started < 1
 
 
 def run(tmp_path: Path, text: str, *words: str) -> tuple[CreateRequest | int, str, str]:

@@ -18,7 +18,7 @@ from xend.config.xlboot import read_boot, read_events, read_identity, read_type
 from xend.config.xlcpuid import read_cpuid
 from xend.config.xlcpus import CpuReader, Nodes
 from xend.config.xldisk import read_disk
-from xend.config.xlgrammar import parse
+from xend.config.xlgrammar import MAX_TEXT, parse
 from xend.config.xlmachine import ROWS, read_platform
 from xend.config.xlnetwork import read_vif
 from xend.config.xlpci import read_pcis
@@ -83,8 +83,9 @@ def read(
     `vif` or of `cpuid`); else there is a note.  `nodes` is needed for `cpus = "node:0"`.
     """
     report = Report(filename, strict=strict)
-    _check_text(text, report)
-    report.check()
+    if len(text) <= MAX_TEXT:
+        _check_text(text, report)
+        report.check()
     settings = XlSettings(parse(text, report), report)
     settings.check_names(NAMES)
     for name in sorted(_WITHOUT_EFFECT.keys() & set(settings.names())):

@@ -79,6 +79,7 @@ class Source:
     @staticmethod
     def of_content(text: str, name: str) -> Source:
         """A program file that was read as UTF-8, bytes that are none as lone surrogates."""
+        _check_size(name, len(text))
         return Source._of_bytes(text.encode("utf-8", "surrogateescape"), foreign_name(name))
 
     @staticmethod
@@ -117,12 +118,7 @@ class Source:
             if not stat.S_ISREG(mode):
                 raise Refused(f"reading {name}, which is not a regular file", "a file")
             data = opened.read(MAX_FILE + 1)
-        if len(data) > MAX_FILE:
-            raise ConfigError(
-                f"{name} is too large: at most {MAX_FILE} bytes are read",
-                file=name,
-                expected=f"at most {MAX_FILE} bytes",
-            )
+        _check_size(name, len(data))
         return data
 
     def fail(self, error: SourceError) -> NoReturn:
@@ -141,6 +137,15 @@ class Source:
             column=error.column,
             value=line.strip(),
             reason=error.reason,
+        )
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > MAX_FILE:
+        raise ConfigError(
+            f"{name} is too large: at most {MAX_FILE} bytes are read",
+            file=name,
+            expected=f"at most {MAX_FILE} bytes",
         )
 
 
