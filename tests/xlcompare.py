@@ -35,6 +35,13 @@ DEFAULTS: Final[dict[str, Any]] = {
 
 NODES: Final = {0: (0, 1)}
 """NUMA nodes of the lab's host."""
+ZERO_IS_SAID: Final = frozenset(
+    (
+        *("b_info.max_grant_frames", "b_info.max_maptrack_frames", "b_info.max_grant_version"),
+        *("b_info.sched_params.extratime", "b_info.sched_params.latency"),
+    )
+)
+"""Numbers whose default is another than 0."""
 _QEMU_FORMATS: Final = ("qcow", "qcow2", "vhd", "qed")
 _HARD, _SOFT = "vcpu_hard_affinity", "vcpu_soft_affinity"
 
@@ -86,7 +93,7 @@ DIFFERENT: Final[dict[str, tuple[str, ...]]] = {
         "pcidevs[].rdm_policy",
     ),
     "pci/rdm-strategy": ("b_info.type.hvm.rdm.policy",),
-    "sched/rtds": ("b_info.sched_params.slice",),
+    "sched/rtds": ("b_info.sched_params.latency", "b_info.sched_params.slice"),
 }
 """Where a case differs from xl: its own mistakes, and what has no effect."""
 
@@ -122,7 +129,7 @@ def _pairs(ours: Any, theirs: Any, path: str) -> list[tuple[str, Any, Any]]:
 
 
 def _same(path: str, ours: Any, theirs: Any) -> bool:
-    if not ours and not theirs:
+    if not ours and not theirs and path not in ZERO_IS_SAID:
         return True  # libxl leaves out zeros, false, empty texts and lists
     if path in DEFAULTS:
         ours, theirs = (DEFAULTS[path] if each is None else each for each in (ours, theirs))

@@ -7,11 +7,12 @@ import re
 import pytest
 
 from tests.xlcases import DATA, cases, recorded
-from tests.xlcompare import DIFFERENT, REFUSED_HERE, TAKEN_HERE, verdict
+from tests.xlcompare import DIFFERENT, NODES, REFUSED_HERE, TAKEN_HERE, verdict
 from xend.config.dialect import read_domain_file
 from xend.config.dialectmarks import told
 from xend.config.problems import InvalidFile
 from xend.config.xlcfg import NAMES, read
+from xend.libxl import marshal, unmarshal
 
 CASES = cases()
 ANSWERS = recorded()
@@ -55,8 +56,7 @@ def test_whatever_the_file_xm_create_reads_it_or_says_why(name: str) -> None:
     """A file that xl takes is never a traceback, whichever language it is taken for."""
     text = CASES[name].text
     if told(text) == "xl" and ANSWERS[name].tree is not None and name not in REFUSED_HERE:
-        nodes = {0: (0, 1)}
-        assert read_domain_file(text, filename="FILE", nodes=nodes).dialect == "xl"
+        assert read_domain_file(text, filename="FILE", nodes=NODES).dialect == "xl"
 
 
 def test_what_xl_passes_over_is_a_mistake_if_asked_for() -> None:
@@ -66,3 +66,22 @@ def test_what_xl_passes_over_is_a_mistake_if_asked_for() -> None:
         assert read(CASES[name].text, filename="FILE").notes
         with pytest.raises(InvalidFile):
             read(CASES[name].text, filename="FILE", strict=True)
+
+
+NOT_READ_BACK = {
+    "disk/keys-every": "specification=xen is what there is",
+    "disk/keys-mixed": "every running disk has a back end: that it was asked for is not seen",
+    "pci/global-options": "0 is what is there without",
+    "pci/options-off": "0 is what is there without",
+    "vif/every": "type=vif is what there is",
+    "vif/rate-interval-us": "100 bits per second are no byte in 500 µs",
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_domain_of_xl_is_read_back_from_libxl(name: str) -> None:
+    """As when a running domain of xl is adopted."""
+    if name in REFUSED_HERE or ANSWERS[name].tree is None:
+        return
+    tree = marshal.domain(read(CASES[name].text, filename="FILE", nodes=NODES).config)
+    assert (marshal.domain(unmarshal.domain(tree)) == tree) is (name not in NOT_READ_BACK)

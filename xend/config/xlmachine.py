@@ -142,6 +142,11 @@ def _model_version(settings: XlSettings) -> str:
     return settings.choice("device_model_version", _VERSIONS).replace("-", "_")
 
 
+def _vmtrace(settings: XlSettings) -> int | None:
+    """KiB; 0 is nothing."""
+    return _number(settings, "vmtrace_buf_kb", ROWS["vmtrace_buf_kb"]) or None
+
+
 def _altp2mhvm(settings: XlSettings) -> int | None:
     settings.note(
         "altp2mhvm",
@@ -225,6 +230,7 @@ _SPECIAL: Final[dict[str, Callable[[XlSettings], Any]]] = {
     "vga": _vga,
     "device_model_version": _model_version,
     "altp2mhvm": _altp2mhvm,
+    "vmtrace_buf_kb": _vmtrace,
     "viridian": _viridian,
     "rdm": _rdm,
     "mca_caps": _mca_caps,

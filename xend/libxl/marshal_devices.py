@@ -15,7 +15,7 @@ _DEFAULT_INTERVAL_US = 50_000
 """xl.cfg(5): the time window of a rate that names none."""
 
 _QEMU_FORMATS = ("qcow", "qcow2", "vhd", "qed")
-_ALL_FUNCTIONS = 2**32 - 1
+ALL_FUNCTIONS = 2**32 - 1
 """LIBXL_PCI_FUNC_ALL."""
 _NIC_TYPES = {"ioemu": "vif_ioemu", "vif": "vif", "front": "vif", "netfront": "vif"}
 
@@ -133,7 +133,7 @@ def passthrough(wanted: Pci) -> dict[str, Any]:
         "func": wanted.func,
     }
     if not wanted.options.get("name"):
-        tree["vfunc_mask"] = _ALL_FUNCTIONS if wanted.options.get("all_functions") else 1
+        tree["vfunc_mask"] = ALL_FUNCTIONS if wanted.options.get("all_functions") else 1
     if wanted.vslot is not None:
         tree["vdevfn"] = wanted.vslot << 3
     for name in ("msitranslate", "power_mgmt", "permissive", "seize"):

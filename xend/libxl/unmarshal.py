@@ -6,7 +6,9 @@ what equals its defaults; what the model cannot say is left out here.  Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Mapping
+from itertools import count
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -14,6 +16,7 @@ from pydantic import ValidationError
 
 from xend.errors import ConfigError
 from xend.libxl.marshal import ACTIONS, DEFAULT_POOL
+from xend.libxl.marshal_devices import ALL_FUNCTIONS
 from xend.libxl.unmarshal_peripherals import backend, peripherals, virtual_node
 from xend.libxl.unmarshal_platform import platform, policies
 from xend.model.devices import Disk, IoPorts, Irq, Pci, Vfb, Vif, Vkbd
@@ -69,7 +72,7 @@ def domain(tree: Mapping[str, Any]) -> DomainConfig:
             ramdisk=build.get("ramdisk") or special.get("ramdisk") or "",
             cmdline=build.get("cmdline") or special.get("cmdline") or "",
             bootloader=build.get("bootloader") or special.get("bootloader") or "",
-            bootloader_args=" ".join(build.get("bootloader_args") or ()),
+            bootloader_args=shlex.join(build.get("bootloader_args") or ()),
             on_poweroff=_action(tree, "on_poweroff"),
             on_reboot=_action(tree, "on_reboot"),
             on_crash=_action(tree, "on_crash"),
@@ -79,8 +82,10 @@ def domain(tree: Mapping[str, Any]) -> DomainConfig:
             other=policies(build),
             **peripherals(tree),
             disks=tuple(map(disk, tree.get("disks") or ())),
-            vifs=tuple(map(network, tree.get("nics") or ())),
-            vfbs=_screens(tree, special),
+            vifs=tuple(
+                _numbered(number, each) for number, each in enumerate(tree.get("nics") or ())
+            ),
+            vfbs=_screens(tree, special, kind),
             vkbds=tuple(map(_keyboard, tree.get("vkbs") or ())),
             pcis=tuple(map(_passthrough, tree.get("pcidevs") or ())),
             ioports=tuple(
@@ -136,6 +141,13 @@ def network(tree: Mapping[str, Any]) -> Vif:
     )
 
 
+def _numbered(number: int, tree: Mapping[str, Any]) -> Vif:
+    """Its devid only if it is not the one that its place gives it."""
+    devid = tree.get("devid", number)
+    vif = network(tree)
+    return vif if devid in (number, -1) else vif.model_copy(update={"devid": devid})
+
+
 def _union(build: Mapping[str, Any]) -> str:
     return next((key[5:] for key in build if key.startswith("type.")), "")
 
@@ -151,8 +163,10 @@ def _online(build: Mapping[str, Any]) -> int | None:
 
 
 def _affinity(build: Mapping[str, Any], key: str) -> tuple[tuple[int, ...], ...]:
-    rows = tuple(() if len(row) >= _ANY_CPU else tuple(row) for row in build.get(key) or ())
-    return rows if any(rows) else ()
+    """A row for each VCPU; libxl has fewer if the last are not bound."""
+    rows = [() if len(row) >= _ANY_CPU else tuple(row) for row in build.get(key) or ()]
+    missing = (build.get("max_vcpus") or 1) - len(rows)
+    return (*rows, *[()] * missing) if any(rows) else ()
 
 
 def _schedule(params: Mapping[str, int]) -> dict[str, Any]:
@@ -197,17 +211,23 @@ def _three_valued(value: Any) -> bool | None:
     return value == "True" if value in ("True", "False") else None
 
 
-def _screens(tree: Mapping[str, Any], special: Mapping[str, Any]) -> tuple[Vfb, ...]:
-    listed: Sequence[Mapping[str, Any]] = tree.get("vfbs") or ()
-    if not listed and (special.get("vnc") or {}).get("enable") == "True":
-        listed = [special]
-    return tuple(map(_screen, listed))
+def _screens(
+    tree: Mapping[str, Any], special: Mapping[str, Any], kind: DomainType
+) -> tuple[Vfb, ...]:
+    """What an HVM guest's emulated card shows, and the frame buffers."""
+    fully = kind is DomainType.HVM
+    shown = [(special.get(how) or {}).get("enable") for how in ("vnc", "sdl")]
+    card = [_screen(special)] if fully and "True" in shown else []
+    return (*card, *(_screen(each, paravirtual=fully) for each in tree.get("vfbs") or ()))
 
 
-def _screen(tree: Mapping[str, Any]) -> Vfb:
+def _screen(tree: Mapping[str, Any], *, paravirtual: bool = False) -> Vfb:
     vnc, sdl = tree.get("vnc") or {}, tree.get("sdl") or {}
+    by_vnc, in_window = vnc.get("enable") != "False", sdl.get("enable") == "True"
     return Vfb(
-        type="sdl" if sdl.get("enable") == "True" else "vnc",
+        type="vnc" if by_vnc else "sdl" if in_window else "none",
+        sdl_too=by_vnc and in_window,
+        paravirtual=paravirtual,
         vnclisten=vnc.get("listen") or "",
         vncdisplay=vnc.get("display"),
         vncunused=vnc.get("findunused") != "False",
@@ -221,6 +241,7 @@ def _screen(tree: Mapping[str, Any]) -> Vfb:
 
 
 def _passthrough(tree: Mapping[str, Any]) -> Pci:
+    every = {"all_functions": "1"} if tree.get("vfunc_mask") == ALL_FUNCTIONS else {}
     return Pci(
         domain=tree.get("domain", 0),
         bus=tree.get("bus", 0),
@@ -232,7 +253,8 @@ def _passthrough(tree: Mapping[str, Any]) -> Pci:
             for name in ("msitranslate", "power_mgmt", "permissive", "seize")
             if tree.get(name)
         }
-        | {name: str(tree[name]) for name in ("rdm_policy", "name") if tree.get(name)},
+        | {name: str(tree[name]) for name in ("rdm_policy", "name") if tree.get(name)}
+        | every,
     )
 
 

@@ -12,8 +12,10 @@ from xend.model.platform import PLATFORM, VIRIDIAN, PlatformSetting
 
 _MEMKB_DEFAULT: Final = 2**64 - 1
 _UNSET: Final[tuple[Any, ...]] = (None, "", [], "<default>", _MEMKB_DEFAULT)
-_ALL_GROUPS: Final = 64
-"""More groups than there are: libxl shows the mask of `all` with all its bits."""
+_ZERO_IS_SAID: Final = frozenset(
+    (*("max_grant_frames", "max_maptrack_frames", "max_grant_version"), "extratime")
+)
+"""Numbers whose default is another than 0."""
 
 
 def platform(tree: Mapping[str, Any], kind: DomainType) -> dict[str, Any]:
@@ -53,9 +55,9 @@ def _read(tree: Mapping[str, Any], row: PlatformSetting, kind: DomainType) -> An
 def _number(name: str, value: Any) -> Any:
     if name == "rtc_timeoffset" and value is not None:
         return value - 2**32 if value >= 2**31 else value or None
-    if value in (-1, 2**32 - 1, 0):
+    if value in (-1, 2**32 - 1):
         return None  # the defaults of sched_params and of the limits
-    return value
+    return None if value == 0 and name not in _ZERO_IS_SAID else value
 
 
 def _choice(row: PlatformSetting, value: str) -> Any:
@@ -111,7 +113,7 @@ def _viridian(hvm: Mapping[str, Any]) -> Any:
         state = hvm.get("viridian")
         return int(state == "True") if state in ("True", "False") else None
     words = ["defaults"] if hvm.get("viridian") == "True" else []
-    if len(enabled) > _ALL_GROUPS:
+    if len(enabled) > len(VIRIDIAN):  # bits of groups that there are not (yet): of `all`
         words.append("all")
         enabled = []
     words += [VIRIDIAN[bit] for bit in enabled if bit < len(VIRIDIAN)]
