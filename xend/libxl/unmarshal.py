@@ -82,9 +82,7 @@ def domain(tree: Mapping[str, Any]) -> DomainConfig:
             other=policies(build),
             **peripherals(tree),
             disks=tuple(map(disk, tree.get("disks") or ())),
-            vifs=tuple(
-                _numbered(number, each) for number, each in enumerate(tree.get("nics") or ())
-            ),
+            vifs=tuple(map(_numbered, count(), tree.get("nics") or ())),
             vfbs=_screens(tree, special, kind),
             vkbds=tuple(map(_keyboard, tree.get("vkbs") or ())),
             pcis=tuple(map(_passthrough, tree.get("pcidevs") or ())),
