@@ -59,6 +59,28 @@ async def test_memory_that_is_on_its_way_is_waited_for(tmp_path: Path) -> None:
         assert await host.names() == ["new"]
 
 
+async def test_a_slow_dom0_is_waited_for_as_long_as_it_shrinks(tmp_path: Path) -> None:
+    allowed = ballooning(dom0_ballooning=True, dom0_min_mem=kib(256))
+    async with running(tmp_path, memory=kib(2048), settings=allowed) as host:
+        dom0 = host.machine.get(DOM0)
+        tasks: list[asyncio.Task[None]] = []
+
+        async def shrink(target: KiB) -> None:
+            while dom0.memory > target:
+                await host.clock.sleep(0.5)
+                dom0.memory -= kib(64)
+
+        async def slowly(domid: Domid, target: KiB) -> None:
+            if not tasks:
+                tasks.append(asyncio.create_task(shrink(target)))
+
+        host.hypervisor.set_memory_target = slowly  # type: ignore[method-assign]
+        before = host.clock.monotonic()
+        await host.service.create(guest(mib=1500))
+        assert host.clock.monotonic() - before > 3  # `memory_wait` is 1.
+        await asyncio.gather(*tasks)
+
+
 async def test_what_is_promised_is_not_promised_again(tmp_path: Path) -> None:
     async with running(tmp_path, memory=kib(2048)) as host:
         broker = host.service._context.memory

@@ -62,14 +62,15 @@ class MemoryBroker:
         await self._reserve(str(config.uuid), needed, supply)
 
     async def reserve(self, uuid: str, needed: KiB) -> None:
-        """Waits a little for memory that is on its way, shrinks dom0 if that is allowed, or raises
-        ResourceError(needed, available) in the original's words."""
+        """Waits for memory that is on its way, as long as more and more of it is free; shrinks dom0
+        if that is allowed; or raises ResourceError(needed, available) in the original's words."""
         _, supply = await self._look()
         await self._reserve(uuid, needed, supply)
 
     async def _reserve(self, uuid: str, needed: KiB, supply: _Supply) -> None:
         """`supply`: as of just now, without an `await` since."""
-        deadline = self._clock.monotonic() + self._settings.memory_wait
+        patience = self._settings.memory_wait
+        deadline, most = self._clock.monotonic() + patience, supply.free
         while True:
             if supply.free >= needed:  # No await since `_look` counted the promises.
                 self._promised[uuid] = needed
@@ -81,6 +82,8 @@ class MemoryBroker:
                 await self._shrink_dom0(needed, supply)
             await self._clock.sleep(POLL_SECONDS)
             _, supply = await self._look()
+            if supply.free > most:  # Gigabytes take their time.
+                deadline, most = self._clock.monotonic() + patience, supply.free
 
     def release(self, uuid: str) -> None:
         if self._promised.pop(uuid, None) is not None:
