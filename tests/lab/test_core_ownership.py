@@ -165,6 +165,7 @@ async def test_a_save_of_ours_is_restored_by_xl_and_back(tmp_path: Path) -> None
         await host.service.save(config.name, image)
         await xl("restore", "-e", str(image))
         assert (await host.service.lookup(config.name)).origin is Origin.FOREIGN
+        await asyncio.sleep(2)  # Its drivers are still waking up.
         await xl("save", config.name, str(image))
         back = await host.service.restore(image)
         assert (back.origin, back.uuid) == (Origin.XEND, view.uuid)

@@ -86,6 +86,8 @@ def _restart(
     then: Then = "restart"
     if action is ShutdownAction.RENAME_RESTART:
         then = "rename-restart"
-    elif action is ShutdownAction.SOFT_RESET and owned.config.kind != "pv":
-        then = "soft-reset"  # Xen resets no PV domain (arch_domain_soft_reset of x86/domain.c).
+    elif action is ShutdownAction.SOFT_RESET and owned.config.kind == "hvm":
+        # Xen resets no PV domain (arch_domain_soft_reset of xen/arch/x86/domain.c), and for PVH
+        # libxl waits a minute for a device model that is not there (libxl_dom_suspend.c).
+        then = "soft-reset"
     return Decision(then, dump, quick)

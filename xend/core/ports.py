@@ -250,7 +250,7 @@ class Hypervisor(Protocol):
 
     async def soft_reset(self, domid: Domid) -> None:
         """A domain that has shut down for a soft reset goes on as it is, paused, with new event
-        channels and devices (libxl_domain_soft_reset).  HypervisorError for PV."""
+        channels and devices (libxl_domain_soft_reset).  HypervisorError unless it is HVM."""
 
     async def preserve(self, domid: Domid, name: str, uuid: UUID) -> None:
         """A dead domain gets another name and another /vm/<uuid> in XenStore, so that its

@@ -334,7 +334,7 @@ class SimHypervisor:
 
     async def soft_reset(self, domid: Domid) -> None:
         domain = await self._change("soft reset", domid)
-        if domain.config.kind == "pv":
+        if domain.config.kind != "hvm":
             raise refused("soft reset", "xc_domain_soft_reset failed: Invalid argument", domid)
         self.machine.pause(domain)
         self.machine.wake(domain)
