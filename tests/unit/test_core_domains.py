@@ -705,7 +705,7 @@ async def test_a_file_that_is_no_saved_domain(host: SimHost) -> None:
     with pytest.raises(XendError, match=r"can't read guest state file .*: No such file"):
         await host.service.restore(host.folder / "nothing.save")
     (host.folder / "junk.save").write_text("junk")
-    with pytest.raises(XendError, match="does not begin like a saved domain"):
+    with pytest.raises(XendError, match="not a valid guest state file: found"):
         await host.service.restore(host.folder / "junk.save")
 
 

@@ -25,6 +25,10 @@ _LIMIT = 16 * 1024 * 1024
 """More than any configuration; a longer one means that the file is damaged."""
 
 
+NOT_VALID = "not a valid guest state file"
+"""The original's words (XendCheckpoint.restore), as are those after them."""
+
+
 class BadSaveFile(Exception):
     """The text says what is wrong with it."""
 
@@ -44,10 +48,10 @@ def read(stream: BinaryIO) -> tuple[str, int]:
     if old:
         raise BadSaveFile(old)
     if len(head) < HEADER.size:
-        raise BadSaveFile("it is too short to be a saved domain")
+        raise BadSaveFile(f"{NOT_VALID}: signature read")
     magic, order, mandatory, _, length = HEADER.unpack(head)
     if magic != MAGIC.ljust(32, b"\0"):
-        raise BadSaveFile("it does not begin like a saved domain")
+        raise BadSaveFile(f"{NOT_VALID}: found {magic[:16].decode('latin-1')!r}")
     if order != BYTE_ORDER:
         raise BadSaveFile("it was saved on a machine of the other byte order")
     if mandatory & ~(FLAG_JSON | FLAG_STREAM_V2):
@@ -57,6 +61,6 @@ def read(stream: BinaryIO) -> tuple[str, int]:
     optional = stream.read(length)
     size = struct.unpack_from("=I", optional)[0] if len(optional) == length else 0
     if not 0 < size <= length - 4:
-        raise BadSaveFile("it is cut off in its configuration")
+        raise BadSaveFile(f"{NOT_VALID}: config read")
     config = optional[4 : 4 + size].split(b"\0", 1)[0]
     return config.decode("utf-8", "surrogateescape"), 2 if mandatory & FLAG_STREAM_V2 else 1

@@ -48,12 +48,14 @@ def read_image(path: Path) -> Image:
         raise OperationFailed(f"{path} cannot be restored: {error}", stage="restore") from error
     if not text.startswith(MAGIC):
         raise OperationFailed(
-            f"{path} cannot be restored: it does not begin like a saved domain", stage="restore"
+            f"{path} cannot be restored: not a valid guest state file: found {text[:16]!r}",
+            stage="restore",
         )
     try:
         body = json.loads(text.removeprefix(MAGIC))
         return Image(DomainConfig.model_validate(body["config"]), float(body["ran"]))
     except (ValueError, KeyError, ValidationError) as error:
         raise OperationFailed(
-            f"{path} cannot be restored: it is truncated or damaged", stage="restore"
+            f"{path} cannot be restored: not a valid guest state file: config read",
+            stage="restore",
         ) from error

@@ -160,7 +160,7 @@ async def test_a_save_that_fails_leaves_the_guest_running(
 async def test_files_that_are_no_saved_domains(xen: XenHypervisor, tmp_path: Path) -> None:
     path = tmp_path / "junk"
     path.write_bytes(b"junk" * 1000)
-    with pytest.raises(InvalidArgument, match="does not begin like a saved domain"):
+    with pytest.raises(InvalidArgument, match="not a valid guest state file: found"):
         await xen.restore(path, None)
     with pytest.raises(OperationFailed, match="No such file"):
         await xen.restore(tmp_path / "missing", None)
