@@ -44,17 +44,18 @@ async def _settled(host: XenHost, before: int) -> list[DomainView]:
     return [view for view in await host.service.list() if view.domid]
 
 
-@pytest.mark.parametrize("action", [*ShutdownAction])
+@pytest.mark.parametrize(
+    "action", [each for each in ShutdownAction if not each.value.startswith("coredump-")]
+)
 async def test_on_crash(action: ShutdownAction, tmp_path: Path) -> None:
-    dumps = tmp_path / "dump"
-    async with hosting(tmp_path, min_restart_seconds=0.0, dump_dir=str(dumps)) as host:
+    async with hosting(tmp_path, min_restart_seconds=0.0) as host:
         view, domid = await _created(host, on_crash=action)
         try:
             end_guest(domid, ShutdownReason.CRASH)
             left = {each.name: each for each in await _settled(host, domid)}
             kept = [each for name, each in left.items() if name.startswith("Domain-") and name]
             match action:
-                case ShutdownAction.DESTROY | ShutdownAction.COREDUMP_DESTROY:
+                case ShutdownAction.DESTROY:
                     assert WEB not in left
                 case ShutdownAction.PRESERVE:
                     assert left[WEB].domid == domid
@@ -65,9 +66,6 @@ async def test_on_crash(action: ShutdownAction, tmp_path: Path) -> None:
                     assert (left[WEB].uuid, left[WEB].restarts) == (view.uuid, 1)
             renamed = [each for each in kept if each.domid == domid]
             assert len(renamed) == (action is ShutdownAction.RENAME_RESTART)
-            cores = [*dumps.rglob("*.core")]
-            assert len(cores) == action.value.startswith("coredump-")
-            assert all(_head(core) == ELF for core in cores)
         finally:
             for each in await host.service.list():
                 if each.domid and each.origin is Origin.XEND:
@@ -133,6 +131,23 @@ async def _progress(reader: Subscription, host: XenHost, seen: set[str]) -> None
                 seen.add(f"{job.kind} bytes")
             if job.percent is not None:
                 seen.add(f"{job.kind} percent")
+
+
+async def test_a_core_is_written_before_the_restart(tmp_path: Path) -> None:
+    """Of Linux: libxc finds the memory of a paravirtualised guest by a table that the guest makes
+    (xc_core_arch_map_p2m), which the tiny one never does."""
+    dumps = tmp_path / "dump"
+    async with hosting(tmp_path, min_restart_seconds=0.0, dump_dir=str(dumps)) as host:
+        config = linux().model_copy(update={"on_crash": ShutdownAction.COREDUMP_RESTART})
+        view = await host.service.create(config)
+        assert view.domid is not None
+        await _until_it_listens(host, view.domid)
+        end_guest(view.domid, ShutdownReason.CRASH)
+        [after] = [each for each in await _settled(host, view.domid) if each.name == config.name]
+        assert (after.uuid, after.restarts, after.domid != view.domid) == (view.uuid, 1, True)
+        [core] = [*dumps.rglob("*.core")]
+        assert core.name.endswith(f"-{config.name}.{view.domid}.core")
+        assert _head(core) == ELF
 
 
 async def test_a_save_and_a_restore_tell_how_far_they_are(tmp_path: Path) -> None:
