@@ -60,9 +60,15 @@ async def _device(
     if backend_path:
         frontend = {**frontend, "backend": backend_path}
     if name == "vusb":
-        ports = await _leaves(store, f"{backend_path or f'{root}/{devid}'}/port")
-        backend = {**backend, **{f"port/{number}": bus for number, bus in ports.items()}}
+        backend = await _controller(store, backend_path or f"{root}/{devid}")
     return DeviceView(shown, devid, frontend, backend)
+
+
+async def _controller(store: XenStoreReader, path: str) -> Mapping[str, str]:
+    """With what is in its ports (`port/1` …).  One of a device model has no backend: libxl keeps
+    all of it in its own record (libxl_usb.c)."""
+    leaves, ports = await asyncio.gather(_leaves(store, path), _leaves(store, f"{path}/port"))
+    return {**leaves, **{f"port/{number}": bus for number, bus in ports.items()}}
 
 
 async def _leaves(store: XenStoreReader, path: str) -> Mapping[str, str]:
