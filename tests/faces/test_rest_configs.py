@@ -81,7 +81,7 @@ async def test_an_sxp_body(rest: httpx.AsyncClient) -> None:
 
 async def test_convert_hides_nothing_but_passwords(rest: httpx.AsyncClient) -> None:
     body = config(vfbs=[{"vncpasswd": "secret1"}])
-    for dialect in ("json", "sxp"):
+    for dialect in ("json", "sxp", "xl"):
         response = await rest.post(f"/v1/convert?to={dialect}", json=body)
         assert response.status_code == 200
         assert "prospero" in response.text and "secret" not in response.text
@@ -276,3 +276,14 @@ async def test_each_mistake_of_an_xl_file(rest: httpx.AsyncClient) -> None:
         (2, "memory"),
         (3, "vcpus"),
     }
+
+
+async def test_an_xl_file_goes_round(rest: httpx.AsyncClient) -> None:
+    await rest.post("/v1/domains?define=true", content=XL_FILE, headers={**WAIT, **XL})
+    shown = await rest.get("/v1/domains/miranda/config?format=xl")
+    assert shown.headers["content-type"].startswith("application/x-xl-config")
+    again = (await rest.post("/v1/convert", content=shown.content, headers=XL)).json()
+    before = (await rest.get("/v1/domains/miranda/config")).json()
+    for field in ("name", "uuid", "type", "memory", "maxmem", "vcpus", "kernel"):
+        assert again["config"][field] == before[field], field
+    assert again["config"]["vifs"][0]["mac"] == "00:16:3e:00:00:09"
