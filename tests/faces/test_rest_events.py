@@ -138,7 +138,7 @@ async def test_a_slow_reader_is_told_and_resumes(
     start = bus.newest
     client = await RawClient.open(host.rest)
     await client.send(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
-    await asyncio.sleep(0.2)
+    await client.reader.readuntil(b"\r\n\r\n")
     for _ in range(20000):  # more than the socket's buffers hold
         bus.publish("changed", "domain", {"uuid": "x" * 100})
     seen = b""
