@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from xend.api.rest.access import Admin
+from xend.api.rest.documents import moment
 from xend.api.rest.parts import RestParts
 
 router = APIRouter(prefix="/v1/audit", tags=["access"])
@@ -23,7 +24,7 @@ class AuditDocument(BaseModel):
             "examples": [
                 {
                     "seq": 17,
-                    "time": 1767225600.0,
+                    "time": "2026-01-01T00:00:00.000+00:00",
                     "who": "token deploy",
                     "role": "admin",
                     "origin": "192.0.2.7:40112",
@@ -39,7 +40,7 @@ class AuditDocument(BaseModel):
     )
 
     seq: int
-    time: float = Field(description="seconds since the epoch")
+    time: str = Field(description="RFC 3339, in UTC")
     who: str
     role: str = Field(description="empty: nobody, or an operation")
     origin: str = Field(description="`unix:pid N`, or an address and port")
@@ -72,4 +73,5 @@ async def list_audit(
         before=cursor, limit=limit, who=who, target=target, operation=operation
     )
     more = str(lines[-1].seq) if len(lines) == limit else None
-    return JSONResponse({"items": [asdict(line) for line in lines], "next": more})
+    items = [{**asdict(line), "time": moment(line.time)} for line in lines]
+    return JSONResponse({"items": items, "next": more})

@@ -59,10 +59,13 @@ class _Answer:
     status: int = 0
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: bytes = b""
+    secret: bool = False
+    """It must not be stored (RFC 9111, no-store): a token's secret, a ticket."""
 
     def hear(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.secret = (b"cache-control", b"no-store") in message["headers"]
             self.headers = [
                 (name, value) for name, value in message["headers"] if name in _KEPT_HEADERS
             ]
@@ -152,8 +155,8 @@ class Idempotency:
             await self._records.drop(KIND, place)
 
     def _had_an_effect(self, answer: _Answer, record: Mapping[str, Any]) -> bool:
-        """Else it may be repeated, perhaps with more luck."""
-        return answer.status < 300 or self._job(record) is not None
+        """Else it may be repeated, perhaps with more luck; or the answer is not for a disk."""
+        return not answer.secret and (answer.status < 300 or self._job(record) is not None)
 
     def _job(self, record: Mapping[str, Any]) -> Job | None:
         try:

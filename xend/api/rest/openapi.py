@@ -42,6 +42,9 @@ TAGS: Final = {
     "cpupools": "Which CPUs serve which domains.",
     "events": "Everything that happens.",
     "host": "The machine and the daemon.",
+    "console": "Consoles and displays over WebSocket: a POST gives the ticket to open one.",
+    "metrics": "For Prometheus.",
+    "access": "Tokens, and who did what.",
 }
 
 
@@ -133,7 +136,7 @@ def _lists(operation: dict[str, Any]) -> None:
     """A list can also be had as JSON lines."""
     content = operation["responses"].get("200", {}).get("content", {})
     names = {parameter["name"] for parameter in operation.get("parameters", ())}
-    if "cursor" in names and "application/json" in content:
+    if "fields" in names and "application/json" in content:
         content["application/x-ndjson"] = {
             "schema": {"type": "string", "description": "one item per line"}
         }

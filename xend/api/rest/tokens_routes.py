@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from xend.api.rest.access import Admin
+from xend.api.rest.documents import moment
 from xend.api.rest.tokens import Token, Tokens
 from xend.core.access import Role
 
@@ -16,16 +17,16 @@ router = APIRouter(prefix="/v1/tokens", tags=["access"])
 
 RoleWord = Literal["viewer", "operator", "admin"]
 Id = Annotated[str, Path(min_length=1, max_length=64, description="the token's id")]
-Time = Annotated[float | None, Field(description="seconds since the epoch")]
+Time = Annotated[str | None, Field(description="RFC 3339, in UTC")]
 _EXAMPLE: dict[str, Any] = {
     "id": "9f86d081884c7d65",
     "name": "prometheus",
     "role": "viewer",
-    "created": 1767225600.0,
+    "created_at": "2026-01-01T00:00:00.000+00:00",
     "created_by": "uid 0",
-    "expires": 1798761600.0,
-    "revoked": None,
-    "last_used": 1767312000.0,
+    "expires_at": "2027-01-01T00:00:00.000+00:00",
+    "revoked_at": None,
+    "last_used_at": "2026-01-02T00:00:00.000+00:00",
 }
 
 
@@ -55,11 +56,11 @@ class TokenDocument(BaseModel):
     id: str
     name: str
     role: RoleWord
-    created: Annotated[float, Field(description="seconds since the epoch")]
+    created_at: str
     created_by: str
-    expires: Time = None
-    revoked: Time = None
-    last_used: Time = None
+    expires_at: Time
+    revoked_at: Time
+    last_used_at: Time
 
 
 class NewToken(TokenDocument):
@@ -77,9 +78,16 @@ class TokenList(BaseModel):
 
 
 def document(token: Token) -> dict[str, Any]:
-    shown = token.record()
-    del shown["digest"]
-    return shown
+    return {
+        "id": token.id,
+        "name": token.name,
+        "role": token.role.word,
+        "created_at": moment(token.created),
+        "created_by": token.created_by,
+        "expires_at": moment(token.expires),
+        "revoked_at": moment(token.revoked),
+        "last_used_at": moment(token.last_used),
+    }
 
 
 def _tokens(request: Request) -> Tokens:
