@@ -16,6 +16,12 @@ check: venv ## formatting, lint, types, layers
 bench-rest: venv ## lists over REST on the simulator, beside a bare FastAPI
 	.venv/bin/python -m tests.bench.bench_rest
 
+fuzz-rest: venv ## schemathesis over the whole REST interface: at least 10,000 requests
+	.venv/bin/python -m tests.fuzz.rest_schema --seconds 1200 --requests 10000
+
+load: venv ## 200 REST clients at once for a minute, on 500 simulated domains
+	.venv/bin/python -m tests.bench.rest_load
+
 bench: venv ## medians and ratios against xl, in the lab
 	scripts/bench
 

@@ -207,6 +207,21 @@ def _body_model(request: Request) -> Any:
     return get_type_hints(endpoint).get("body") if endpoint is not None else None
 
 
-async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return problems.plain(error.status_code, str(error.detail), error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods_of(request.scope["path"]))
+    return problems.plain(error.status_code, str(error.detail), headers)
+
+
+def _methods_of(path: str) -> list[str]:
+    """All that an address answers to: each method has a route of its own, and Starlette names
+    only those of the first."""
+    return sorted(
+        method
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.path_regex.match(path)
+        for method in route.methods or ()
+    )

@@ -18,7 +18,9 @@ from xend.core.access import AuditError, AuditLine, AuditLog
 log = logging.getLogger("xend.audit")
 
 READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-REFUSALS: Final = frozenset({401, 403, 429})
+REFUSALS: Final = frozenset({401, 403})
+_TOO_MANY: Final = 429
+"""Not written: who is refused like that could fill the disk."""
 _OPERATIONS: Final = "/v1/operations/"
 _STARTS: Final = ("http.response.start", "websocket.http.response.start", "websocket.accept")
 
@@ -43,7 +45,7 @@ class Audited:
     async def _note(self, scope: Scope, message: Message) -> None:
         status = int(message.get("status", 101))
         method = scope.get("method", "WEBSOCKET")
-        if method in READS and status not in REFUSALS:
+        if status == _TOO_MANY or (method in READS and status not in REFUSALS):
             return
         line = self._line(scope, method, status, _operation(message))
         log.info("%s (%s, %s): %s: %s", line.who, line.role, line.origin, line.action, line.result)

@@ -26,6 +26,9 @@ METHODS: Final = ("get", "put", "post", "patch", "delete")
 OPEN: Final = ("/", "/v1", "/v1/healthz", "/v1/readyz", "/v1/openapi.json")
 """What needs no role."""
 
+KEY: Final = r"^[!#-~]([ -~]*[!#-~])?$"
+"""Of an Idempotency-Key: printable ASCII; quotes and blanks around it are not part of it."""
+
 DESCRIPTION: Final = """\
 Domains of one Xen host.  Memory is in KiB, times are RFC 3339 in UTC, CPU time in nanoseconds.
 Every change is an operation: without `Prefer: wait=N` the answer is 202 with its address.
@@ -118,7 +121,7 @@ def _complete(path: str, method: str, operation: dict[str, Any], role: Role | No
                 "in": "header",
                 "required": False,
                 "description": "a repeated request with the same key is done once; kept 24 hours",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": KEY},
                 "example": "0f8b7c1e-6d55-4b43-a9f0-2f1b6c1d7e55",
             }
         )

@@ -178,6 +178,8 @@ def respond(error: XendError, headers: Mapping[str, str] | None = None) -> JSONR
     document = problem(error)
     if isinstance(error, Unauthenticated):
         headers = {"WWW-Authenticate": str(error.fields.get("scheme", "Bearer")), **(headers or {})}
+    if isinstance(error, TooManyFailures):
+        headers = {"Retry-After": str(error.fields["retry_after"]), **(headers or {})}
     return JSONResponse(document, document["status"], headers, MEDIA_TYPE)
 
 

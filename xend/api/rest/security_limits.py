@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from xend.errors import PermissionDenied
 
 FAILURES = 10
-"""In a row, before an origin has to wait."""
+"""Before an origin has to wait."""
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 300.0
 """Seconds: each further failure doubles the wait up to this; so long ago, it is forgotten."""
@@ -32,8 +32,8 @@ class _Record:
 
 
 class LoginLimiter:
-    """Counts failed logins by origin.  While an origin has to wait nothing it sends is looked at,
-    so that a right guess among many cannot be told from a wrong one."""
+    """Counts failed logins by origin, so that whoever tries in a loop is cheap: while it has to
+    wait, its failures are neither counted nor audited."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -61,6 +61,3 @@ class LoginLimiter:
             record.until = now + min(FIRST_WAIT * 2 ** min(surplus, 20), LONGEST_WAIT)
         while len(self._records) > _ORIGINS:
             self._records.popitem(last=False)
-
-    def succeeded(self, origin: str) -> None:
-        self._records.pop(origin, None)

@@ -45,7 +45,9 @@ class MemoryChange(Change):
         default=None, gt=0, lt=1 << 50, description="KiB that it should have", examples=[262144]
     )
     maximum: int | None = Field(default=None, gt=0, lt=1 << 50, description="KiB")
-    model_config = ConfigDict(json_schema_extra={"examples": [{"target": 262144}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"target": 262144}], "minProperties": 1}
+    )
 
 
 class VcpusChange(Change):
@@ -56,7 +58,9 @@ class VcpusChange(Change):
 class SchedulerChange(Change):
     weight: int | None = Field(default=None, ge=1, le=65535)
     cap: int | None = Field(default=None, ge=0, le=1 << 20, description="percent; 0: no cap")
-    model_config = ConfigDict(json_schema_extra={"examples": [{"weight": 512, "cap": 50}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"weight": 512, "cap": 50}], "minProperties": 1}
+    )
 
 
 Cpu = Annotated[int, Field(ge=0, le=4095)]
