@@ -73,6 +73,10 @@ class Host:
     def cli(self) -> Path:
         return self.run / "cli.sock"
 
+    @property
+    def xenstored(self) -> SimXenstored:
+        return self._stage.xenstored
+
     async def start(self) -> None:
         make_directory(self.run)
         self.service, self.hypervisor = await simulated(self.folder, self._stack, self._stage)

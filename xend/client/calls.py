@@ -270,6 +270,126 @@ def tune(
     return Call("PATCH", template, {"ref": ref}, json=changes, headers=_waiting(wait))
 
 
+def insert_cdrom(
+    ref: str, medium: Mapping[str, Any], *, drive: str | None = None, wait: float | None = None
+) -> Call[Changed]:
+    parts, headers = {"ref": ref}, _waiting(wait)
+    return Call("PUT", "/v1/domains/{ref}/cdrom", parts, {"drive": drive}, medium, headers=headers)
+
+
+def eject_cdrom(ref: str, *, drive: str | None = None, wait: float | None = None) -> Call[Changed]:
+    parts, headers = {"ref": ref}, _waiting(wait)
+    return Call("DELETE", "/v1/domains/{ref}/cdrom", parts, {"drive": drive}, headers=headers)
+
+
+def move_to_pool(
+    ref: str, change: Mapping[str, Any], *, wait: float | None = None
+) -> Call[Changed]:
+    template = "/v1/domains/{ref}/cpupool"
+    return Call("PATCH", template, {"ref": ref}, json=change, headers=_waiting(wait))
+
+
+# -- USB -----------------------------------------------------------------------------------------
+
+
+def usb_controllers(ref: str) -> Call[Json]:
+    return _get("/v1/domains/{ref}/usb-controllers", {"ref": ref})
+
+
+def add_usb_controller(
+    ref: str, controller: Mapping[str, Any], *, wait: float | None = None
+) -> Call[Changed]:
+    template = "/v1/domains/{ref}/usb-controllers"
+    return Call("POST", template, {"ref": ref}, json=controller, headers=_waiting(wait))
+
+
+def remove_usb_controller(
+    ref: str, number: int, *, force: bool | None = None, wait: float | None = None
+) -> Call[Changed | None]:
+    template = "/v1/domains/{ref}/usb-controllers/{number}"
+    parts = {"ref": ref, "number": str(number)}
+    return Call("DELETE", template, parts, {"force": force}, headers=_waiting(wait))
+
+
+_PORT = "/v1/domains/{ref}/usb-controllers/{number}/ports/{port}"
+
+
+def plug_usb(
+    ref: str, number: int, port: int, device: Mapping[str, Any], *, wait: float | None = None
+) -> Call[Changed]:
+    parts = {"ref": ref, "number": str(number), "port": str(port)}
+    return Call("PUT", _PORT, parts, json=device, headers=_waiting(wait))
+
+
+def unplug_usb(
+    ref: str, number: int, port: int, *, wait: float | None = None
+) -> Call[Changed | None]:
+    parts = {"ref": ref, "number": str(number), "port": str(port)}
+    return Call("DELETE", _PORT, parts, headers=_waiting(wait))
+
+
+def usb(ref: str) -> Call[Json]:
+    return _get("/v1/domains/{ref}/usb", {"ref": ref})
+
+
+def attach_usb(ref: str, device: Mapping[str, Any], *, wait: float | None = None) -> Call[Changed]:
+    headers = _waiting(wait)
+    return Call("POST", "/v1/domains/{ref}/usb", {"ref": ref}, json=device, headers=headers)
+
+
+def detach_usb(ref: str, device: str, *, wait: float | None = None) -> Call[Changed | None]:
+    parts = {"ref": ref, "device": device}
+    return Call("DELETE", "/v1/domains/{ref}/usb/{device}", parts, headers=_waiting(wait))
+
+
+# -- Pools of processors -------------------------------------------------------------------------
+
+
+def cpupools() -> Call[Json]:
+    return _get("/v1/cpupools")
+
+
+def cpupool(pool: str) -> Call[Json]:
+    return _get("/v1/cpupools/{pool}", {"pool": pool})
+
+
+def make_cpupool(
+    config: Mapping[str, Any], *, define: bool | None = None, wait: float | None = None
+) -> Call[Changed]:
+    query = {"define": define}
+    return Call("POST", "/v1/cpupools", query=query, json=config, headers=_waiting(wait))
+
+
+def delete_cpupool(pool: str, *, wait: float | None = None) -> Call[Changed | None]:
+    return Call("DELETE", "/v1/cpupools/{pool}", {"pool": pool}, headers=_waiting(wait))
+
+
+PoolVerb = Literal["start", "stop"]
+
+
+def act_on_cpupool(pool: str, verb: PoolVerb, *, wait: float | None = None) -> Call[Changed]:
+    template = f"/v1/cpupools/{{pool}}/actions/{quote(verb, safe='')}"
+    return Call("POST", template, {"pool": pool}, headers=_waiting(wait))
+
+
+def add_cpu(pool: str, cpu: int, *, wait: float | None = None) -> Call[Changed]:
+    parts = {"pool": pool, "cpu": str(cpu)}
+    return Call("PUT", "/v1/cpupools/{pool}/cpus/{cpu}", parts, headers=_waiting(wait))
+
+
+def remove_cpu(pool: str, cpu: int, *, wait: float | None = None) -> Call[Changed | None]:
+    parts = {"pool": pool, "cpu": str(cpu)}
+    return Call("DELETE", "/v1/cpupools/{pool}/cpus/{cpu}", parts, headers=_waiting(wait))
+
+
+def import_xend(
+    arguments: Mapping[str, Any] | None = None, *, wait: float | None = None
+) -> Call[Changed]:
+    """Takes over the managed domains of an old xend's directory."""
+    headers = _waiting(wait)
+    return Call("POST", "/v1/import/xend", json=dict(arguments or {}), headers=headers)
+
+
 # -- Looking on ----------------------------------------------------------------------------------
 
 

@@ -124,7 +124,9 @@ def ticket_of(websocket: WebSocket) -> Ticket:
     same, so that there is one way only."""
     ticket: Ticket | None = websocket.scope["state"].get("ticket")
     if ticket is None:
-        raise Unauthenticated("POST to this address gives the ticket that it needs", scheme="Bearer")
+        raise Unauthenticated(
+            "POST to this address gives the ticket that it needs", scheme="Bearer"
+        )
     return ticket
 
 

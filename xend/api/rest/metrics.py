@@ -57,7 +57,7 @@ async def observe(service: DomainService, parts: RestParts) -> Observed:
     host, domains, block, network = await asyncio.gather(
         service.host(), service.list(), parts.counters.block(), parts.counters.network()
     )
-    active = Counter((job.kind, job.status.value) for job in service.jobs.list() if not job.done)
+    active = Counter(job.status for job in service.jobs.list() if not job.done)
     return Observed(
         version=__version__,
         backend=host.backend,

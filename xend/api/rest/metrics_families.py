@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from xend.core.counters import BlockCounters, NetworkCounters
+from xend.core.jobs import JobStatus
 from xend.core.operationcounts import BOUNDS, OperationCounts
 from xend.core.views import DomainView
 from xend.model.status import HostInfo, PowerState
@@ -40,8 +41,8 @@ class Observed:
     block: Sequence[BlockCounters]
     network: Sequence[NetworkCounters]
     operations: OperationCounts
-    active: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(kind, status) of the operations that have not ended."""
+    active: Counter[JobStatus] = field(default_factory=Counter)
+    """Operations that have not ended."""
     lag: float = 0.0
     longest_lag: float = 0.0
     last_event: int = 0
@@ -89,10 +90,10 @@ def _of_daemon(seen: Observed) -> Iterator[Metric]:
     active = GaugeMetricFamily(
         "xend_operations_active",
         "Operations that wait for their turn (queued) or are being done (running)",
-        labels=("kind", "status"),
+        labels=("status",),
     )
-    for (kind, status), count in sorted(seen.active.items()):
-        active.add_metric((kind, status), count)
+    for open_status in (JobStatus.QUEUED, JobStatus.RUNNING):
+        active.add_metric((open_status.value,), seen.active[open_status])
     yield active
     ended = CounterMetricFamily(
         "xend_operations",
