@@ -314,6 +314,34 @@ def test_killed(host: KillHost, name: str, victim: str) -> None:
     assert tried >= len(chosen) * 3 // 4
 
 
+MOMENTS = ("save", "restore", "create", "block-attach", "reboot")
+"""Verbs in which much happens between two points: in the worker, in libxl's own children, and in
+the guest."""
+
+
+@pytest.mark.parametrize("name", MOMENTS if ALL_POINTS else MOMENTS[:1])
+def test_killed_at_any_moment(host: KillHost, name: str) -> None:
+    """Not at a point but some time after the client has asked."""
+    dice = random.Random(name)
+    for _ in range(12 if ALL_POINTS else 2):
+        verb = VERBS[name]
+        verb.ready(host)
+        domid, _ = _bystander(host)
+        words = [word.replace("FOLDER", str(host.folder)) for word in verb.words]
+        moment = dice.uniform(0.05, 1.5)
+        with subprocess.Popen([XM, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as xm:
+            time.sleep(moment)
+            host.kill()
+            said = (xm.communicate(timeout=60)[0] or b"").decode().strip()
+        host.start()
+        where = f"{name}, daemon killed after {moment:.2f} s ({said})"
+        host.killed.append(where)
+        print(where, flush=True)
+        host.check(where)
+        verb.after(host)
+        assert _bystander(host)[0] == domid, where
+
+
 def _no_worker_is_needed(host: KillHost, name: str) -> None:
     assert _try(host, name, 10**6, "worker") == []
 

@@ -23,10 +23,11 @@ from xend.core.policies import Policies
 from xend.core.ports import BrokenEntry, Intent, ManagedDomain, OwnedDomain
 from xend.core.saving import leftovers
 from xend.core.steps import is_half_made
+from xend.core.suspension import undo_suspend, wake_if_suspended
 from xend.core.views import XEND_ITSELF, DomainView
 from xend.errors import XendError
 from xend.model.domain import DomainConfig
-from xend.model.status import DomainInfo, Origin, ShutdownReason
+from xend.model.status import DomainInfo, Origin
 from xend.model.units import Domid
 
 log = logging.getLogger("xend.reconcile")
@@ -265,17 +266,29 @@ class Reconciliation:
         partial, path = Path(data["partial"]), Path(data["path"])
         info = self._infos.get(domid) if self._is_alive(intent.uuid, domid) else None
         if not data["written"]:
-            if info and info.shutdown and info.shutdown_reason is ShutdownReason.SUSPEND:
-                await self._context.hypervisor.resume(domid)
             if partial != path:
                 for leftover in leftovers(partial):
                     await self._context.files.remove(leftover)
-            return True
+            if info is None or await wake_if_suspended(self._context, domid):
+                return True
+            self._undo_save(intent, domid)
+            return False
         if partial != path:
             await self._context.files.rename(partial, path)
         if info is not None and not data["checkpoint"]:
             await self._applier.end_domain(domid, self._context.settings.destroy_timeout)
         return True
+
+    def _undo_save(self, intent: Intent, domid: Domid) -> None:
+        """As a job: the guest may only be about to suspend, and the start does not wait for it."""
+
+        async def body(job: Job) -> None:
+            await undo_suspend(self._context, domid)
+            await self._context.journal.end(intent.id)
+
+        owned = self._owned.get(intent.uuid)
+        name = owned.config.name if owned is not None else intent.uuid
+        self._jobs.submit("undo-save", body, uuid=intent.uuid, name=name, caller=XEND_ITSELF)
 
     async def _soft_reset(self, intent: Intent) -> bool:
         """Before it was reset the policy is applied once more; after it, it has to run."""

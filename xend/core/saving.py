@@ -16,9 +16,10 @@ from xend.core.context import Body, Context, require_started
 from xend.core.jobs import Job
 from xend.core.ports import ManagedDomain
 from xend.core.steps import Applier
+from xend.core.suspension import undo_suspend, wake_if_suspended
 from xend.core.views import DomainView
-from xend.errors import DomainStateError, OperationFailed
-from xend.model.status import PowerState, ShutdownReason
+from xend.errors import DomainStateError, OperationFailed, WorkerCrashed
+from xend.model.status import PowerState
 from xend.model.units import Domid
 
 
@@ -88,9 +89,11 @@ class Saving:
                     await hypervisor.pause(domid)
                     await hypervisor.resume(domid)
                     self._context.snapshot.invalidate()
-            except (Exception, asyncio.CancelledError):
+            except (Exception, asyncio.CancelledError) as error:
                 if not job.abandoned:
-                    await self._take_back(domid, partial if plain else None)
+                    # Otherwise libxl has seen to it: it does not leave the guest with the request.
+                    cut_off = isinstance(error, (WorkerCrashed, asyncio.CancelledError))
+                    await self._take_back(domid, partial if plain else None, cut_off=cut_off)
                 raise
             await self._context.journal.note(intent.id, data={**data, "written": True})
             if plain:
@@ -101,11 +104,12 @@ class Saving:
         if not checkpoint:
             self._context.snapshot.forget(domid)
 
-    async def _take_back(self, domid: Domid, partial: Path | None) -> None:
+    async def _take_back(self, domid: Domid, partial: Path | None, *, cut_off: bool) -> None:
         """The domain runs on as if nobody had asked."""
-        info = await self._context.hypervisor.domain(domid)
-        if info.shutdown and info.shutdown_reason is ShutdownReason.SUSPEND:
-            await self._context.hypervisor.resume(domid)
+        if cut_off:
+            await undo_suspend(self._context, domid)
+        else:
+            await wake_if_suspended(self._context, domid)
         if partial is not None:
             for leftover in leftovers(partial):
                 await self._context.files.remove(leftover)

@@ -43,7 +43,7 @@ from xend.sim.usb import SimUsb
 
 FaultHook = Callable[[str, str, Domid | None], Awaitable[None]]
 """(operation, stage, domid): create load domain memory devices; destroy devices domain;
-save suspend write; restore read domain memory devices; attach, detach, rename …: change."""
+save suspend asked write; restore read domain memory devices; attach, detach, rename …: change."""
 
 
 async def no_faults(operation: str, stage: str, domid: Domid | None) -> None:
@@ -297,9 +297,11 @@ class SimHypervisor:
         _not_dom0(domid, "save")
         await self._stage("save", "suspend", domid)
         domain = self.machine.get(domid)
-        if domain.shutdown is not None:
+        if not domain.alive or not domain.behaviour.obeys:
             raise refused("domain save", "domain did not respond to suspend request", domid)
-        self.machine.end(domain, ShutdownReason.SUSPEND)
+        self.machine.request(domain, "suspend")
+        await self._stage("save", "asked", domid)
+        await self.machine.until_shut_down(domain)
         config = domain.config.model_copy(update={"name": domain.name})
         try:
             write_half(path)

@@ -189,14 +189,25 @@ class SimMachine:
         if not domain.behaviour.obeys:
             return
 
-        def act() -> None:
-            if domain.alive and domain.request:
-                reason = next(r for name, r in _REQUESTED.items() if name == domain.request)
-                domain.request = ""
-                self._daemon.write(f"/local/domain/{domain.domid}/control/shutdown", "")
-                self.end(domain, reason)
+        path = f"/local/domain/{domain.domid}/control/shutdown"
 
-        self._later(domain.behaviour.shutdown_after, domain, act)
+        def take() -> None:
+            """From here on the request cannot be withdrawn (drivers/xen/manage.c of Linux)."""
+            if not domain.alive:
+                return  # It sees it when it runs again.
+            request, domain.request = self._daemon.read(path), ""
+            if request:
+                self._daemon.write(path, "")
+                reason = next(r for name, r in _REQUESTED.items() if name == request)
+                half = domain.behaviour.shutdown_after / 2
+                self._later(half, domain, lambda: self.end(domain, reason))
+
+        self._later(domain.behaviour.shutdown_after / 2, domain, take)
+
+    async def until_shut_down(self, domain: SimDomain) -> None:
+        """DomainNotFound when it is gone before that."""
+        while self.get(domain.domid).shutdown is None:
+            await self.clock.sleep(domain.behaviour.shutdown_after / 10)
 
     def end(self, domain: SimDomain, reason: ShutdownReason) -> None:
         """The guest ends (or is suspended); its domain stays until somebody destroys it."""
