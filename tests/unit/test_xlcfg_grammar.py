@@ -83,5 +83,5 @@ def test_whole_numbers_and_ranges() -> None:
 def test_values_are_spelled() -> None:
     assert assignment("a", 5) == "a = 5"
     assert assignment("a", -5) == 'a = "-5"'
-    assert assignment("a", ['x"y', 2, [3]]) == 'a = ["x\\"y", 2, [3]]'
+    assert assignment("a", ['x"y', 2, [3]]) == "a = ['x\"y', 2, [3]]"
     assert assignment("a", "b\n\\") == 'a = "b\\n\\\\"'

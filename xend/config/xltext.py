@@ -103,7 +103,8 @@ class XlText:
         return "".join(out)
 
     def _put(self, name: str, value: str | int) -> None:
-        self.lines.append((name, text_of(value) if isinstance(value, str) else str(value)))
+        bare = isinstance(value, int) and value >= 0  # xl's numbers have no sign
+        self.lines.append((name, str(value) if bare else text_of(str(value))))
 
     def _lose(self, name: str, reason: str) -> None:
         self.lost.append((name, reason))
@@ -204,6 +205,9 @@ class XlText:
             return
         if isinstance(value, list):
             self.lines.append((name, list_of([str(item) for item in value])))
+        elif row.name == "ms_vm_genid":
+            self._put(name, "generate")
+            self._lose(name, f"a file of xl cannot say which: {value}")
         elif row.kind is Kind.CHOICE:
             self._put(name, _SPELLINGS.get(word := choice(name, row.setting, value), word))
         elif row.kind in (Kind.FLAG, Kind.INT, Kind.MIB):

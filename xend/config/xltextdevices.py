@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from xend.config.xlnetwork import COLO
+from xend.config.xlpci import ALL_FUNCTIONS
 from xend.model.devices import Disk, Pci, Vfb, Vif
 from xend.model.domain import DomainConfig, DomainType
 from xend.model.fields import rows
@@ -45,8 +47,9 @@ class DeviceWriter:
             "channel": [self._plain("channel", each) for each in config.channels],
             "vdispl": [self._display(each) for each in config.vdispls],
         }
-        if config.type is not DomainType.HVM:
-            found["vfb"] = [self._vfb(each) for each in config.vfbs]
+        fully = config.type is DomainType.HVM
+        buffers = [each for each in config.vfbs if each.paravirtual or not fully]
+        found["vfb"] = [self._vfb(each) for each in buffers]
         for each in config.other_devices:
             if each.device_class != "console":
                 reason = "Xen's current toolstack cannot attach it"
@@ -64,9 +67,10 @@ class DeviceWriter:
         """An HVM guest's display, which xl turns on if nothing is said."""
         if self.config.type is not DomainType.HVM:
             return
-        if not self.config.vfbs:
+        shown = [each for each in self.config.vfbs if not each.paravirtual]
+        if not shown:
             yield "vnc", 0
-        for each in self.config.vfbs[-1:]:
+        for each in shown[-1:]:
             yield from _screen(each)
 
     def _join(self, option: str, pairs: list[tuple[str, Any]]) -> str:
@@ -139,15 +143,22 @@ class DeviceWriter:
             ("mtu", vif.mtu),
             ("backend", _domain(vif.backend)),
         ]
-        if vif.trusted is not None:
-            pairs.append(("trusted", int(vif.trusted)))
-        return self._join("vif", pairs)
+        spelled = {libxl: key for key, libxl in COLO.items()}
+        pairs += [(spelled[name], value) for name, value in vif.colo.items() if name in spelled]
+        words = self._join("vif", pairs)
+        if vif.trusted is None:
+            return words
+        return ",".join(word for word in (words, "trusted" if vif.trusted else "untrusted") if word)
 
     def _pci(self, pci: Pci) -> str:
-        address = pci.bdf + ("" if pci.vslot is None else f"@{pci.vslot:x}")
-        known = ("msitranslate", "power_mgmt", "permissive", "seize", "rdm_policy", "name")
+        known = ("msitranslate", "power_mgmt", "permissive", "seize", "rdm_policy")
         options = [f"{name}={pci.options[name]}" for name in known if name in pci.options]
-        return ",".join([address, *options])
+        if pci.options.get("name"):
+            slot = [] if pci.vslot is None else [f"vslot={pci.vslot:x}"]
+            return ",".join([f"name={pci.options['name']}", *slot, *options])
+        every = pci.options.get(ALL_FUNCTIONS)
+        address = pci.bdf.rpartition(".")[0] + ".*" if every else pci.bdf
+        return ",".join([address + ("" if pci.vslot is None else f"@{pci.vslot:x}"), *options])
 
     def _vfb(self, vfb: Vfb) -> str:
         return self._join("vfb", list(_screen(vfb)))
@@ -206,12 +217,12 @@ def _node(node: VirtualNode) -> list[str]:
 
 def _screen(vfb: Vfb) -> Iterator[tuple[str, str | int]]:
     yield "vnc", int(vfb.type == "vnc")
-    if vfb.type == "sdl":
+    if vfb.type == "vnc":
+        yield "vncunused", int(vfb.vncunused)
+    if vfb.type == "sdl" or vfb.sdl_too:
         yield "sdl", 1
         if vfb.opengl:
             yield "opengl", 1
-    else:
-        yield "vncunused", int(vfb.vncunused)
     for name in ("vnclisten", "vncdisplay", "vncpasswd", "display", "xauthority", "keymap"):
         value = getattr(vfb, name)
         if value not in ("", None):

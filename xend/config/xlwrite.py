@@ -3,25 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-_ESCAPES: Final = str.maketrans(
-    {
-        **{letter: f"\\{letter}" for letter in '"\\'},
-        "\a": "\\a",
-        "\b": "\\b",
-        "\f": "\\f",
-        "\n": "\\n",
-        "\r": "\\r",
-        "\t": "\\t",
-        "\v": "\\v",
-    }
-)
-
-
-def quoted(text: str) -> str:
-    """A text in double quotes, in one line."""
-    return f'"{text.translate(_ESCAPES)}"'
+from xend.config.xltext import text_of
 
 
 def spelled(value: object) -> str:
@@ -30,7 +13,7 @@ def spelled(value: object) -> str:
         return str(int(value))
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(spelled(item) for item in value) + "]"
-    return quoted(str(value))
+    return text_of(str(value))
 
 
 def assignment(name: str, value: object) -> str:
