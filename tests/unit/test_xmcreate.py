@@ -229,6 +229,7 @@ def example(name: str, tmp_path: Path, *, uncommented: bool = False) -> Answer:
         ("xmexample1", DomainType.PV),
         ("xmexample.hvm", DomainType.HVM),
         ("xmexample.pvh", DomainType.PVH),
+        ("xmexample.pv-grub", DomainType.PV),
     ],
 )
 def test_the_examples(name: str, kind: DomainType, tmp_path: Path) -> None:
@@ -239,7 +240,9 @@ def test_the_examples(name: str, kind: DomainType, tmp_path: Path) -> None:
     assert config.vifs
 
 
-@pytest.mark.parametrize("name", ["xmexample1", "xmexample.hvm", "xmexample.pvh"])
+@pytest.mark.parametrize(
+    "name", ["xmexample1", "xmexample.hvm", "xmexample.pvh", "xmexample.pv-grub"]
+)
 def test_what_the_examples_have_commented_out_is_right_too(name: str, tmp_path: Path) -> None:
     known: set[Any] = {option.name for option in VARIABLES} | {"maxvcpus"}
     text = (EXAMPLES / name).read_text()

@@ -86,9 +86,10 @@ def check(text: str, path: Path) -> tuple[XendConfig, list[ConfigError]]:
         forms = sxp.parse(text, file=str(path))
     except ConfigError as error:
         return XendConfig({}, path), [error]
+    places = _lines_of_forms(text)
     for form in forms:
         name = str(form[0]) if isinstance(form, list) and form else ""
-        line = _line_of(text, name)
+        line = places.get(name, 0) if name else 0
         option = _BY_NAME.get(name)
         if option is None or not isinstance(form, list):
             warnings.append(_unknown(path, line, form, name))
@@ -142,12 +143,12 @@ def _unknown(path: Path, line: int, form: Any, name: str) -> str:
     return f"{where}unknown option {name} is ignored{hint}"
 
 
-def _line_of(text: str, name: str) -> int:
-    """Of the form that begins with `name`, outside comments; 0 if it cannot be told."""
+def _lines_of_forms(text: str) -> dict[str, int]:
+    """Line of the first form that begins with each name, outside comments."""
+    found: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         code = line.partition("#")[0].strip()
-        if name and code.startswith("(") and code[1:].lstrip().split(None, 1)[:1]:
-            first = code[1:].lstrip().split(None, 1)[0].rstrip(")")
-            if first.strip("'\"") == name:
-                return number
-    return 0
+        words = code[1:].split(None, 1) if code.startswith("(") else []
+        if words:
+            found.setdefault(words[0].rstrip(")").strip("'\""), number)
+    return found

@@ -19,7 +19,8 @@ from xend.errors import ConfigError
 MAX_FILE: Final = 1 << 20
 """Bytes of a domain file; real ones have some kilobytes."""
 
-_CODING: Final = re.compile(r"[^\n]*?#[^\n]*?coding[:=][ \t]*([-\w.]+)")
+_CODING: Final = re.compile(r"coding[:=][ \t]*([-\w.]+)")
+"""In a comment; searched only behind the first #, for a line may be a million of them."""
 _KNOWN: Final = {
     "utf-8": "utf-8",
     "utf8": "utf-8",
@@ -152,7 +153,7 @@ def _check_size(name: str, size: int) -> None:
 def _declared_encoding(name: str, data: bytes) -> str:
     """The encoding that a comment in the first two lines declares."""
     for number, line in enumerate(data.split(b"\n", 2)[:2]):
-        match = _CODING.match(line.decode("latin-1"))
+        match = _CODING.search(line.decode("latin-1").partition("#")[2])
         if match:
             found = _KNOWN.get(match.group(1).lower().replace("_", "-"))
             if found is None:
