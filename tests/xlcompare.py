@@ -83,6 +83,7 @@ DIFFERENT: Final[dict[str, tuple[str, ...]]] = {
     "cpuid/xend-short": ("b_info.cpuid.cpuid",),
     "cpus/number": (f"b_info.{_HARD}",),
     "devices/p9-backend": ("p9s[].backend_domname",),
+    "disk/prefix-relative": ("disks[].pdev_path",),
     "disk/vdev-path": ("disks[].vdev",),
     "general/hap-pv": ("c_info.hap",),
     "memory/only-maxmem": ("b_info.target_memkb",),
