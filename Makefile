@@ -1,5 +1,5 @@
 # Thin names over scripts/; each script says what it does with --help.
-.PHONY: help demo test check bench bench-rest soak lab clean-lab install venv fuzz
+.PHONY: help demo test check bench bench-rest soak lab clean-lab install venv fuzz fuzz-rest load
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
