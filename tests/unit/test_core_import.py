@@ -10,11 +10,12 @@ from uuid import UUID
 
 import pytest
 
+from tests.killing import Killing, KillSwitch
 from tests.simhost import SimHost, disk, guest, running
 from xend.config.domainsxp import decode_managed, encode_managed
 from xend.config.importing import changes
 from xend.errors import OperationFailed
-from xend.model.status import PowerState
+from xend.model.status import Origin, PowerState
 from xend.sim.image import Image, write_image
 from xend.store.hostfiles import LocalFiles
 
@@ -219,3 +220,46 @@ def test_only_the_processes_of_that_domain_are_ended(tmp_path: Path) -> None:
             await files.close()
 
     assert asyncio.run(run()) == []
+
+
+async def test_an_adoption_that_is_cut_off_is_finished_or_never_was(tmp_path: Path) -> None:
+    """Never is a domain ours and xl's at once, once xend has started again."""
+    for at in range(1, 20):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        async with running(folder) as host:
+            if not await _adoption_cut_off(host, at):
+                assert at > 5
+                return
+    pytest.fail("it never ended")
+
+
+async def _adoption_cut_off(host: SimHost, at: int) -> bool:
+    """Whether there is a step with number `at`."""
+    watched = {"theirs"}
+
+    async def end_watchers(name: str) -> list[int]:
+        watched.discard(name)
+        return [1]
+
+    host.files.end_watchers = end_watchers  # type: ignore[method-assign]
+    domid = await host.hypervisor.create(guest("theirs"))
+    await host.hypervisor.unpause(domid)
+    switch = KillSwitch(at)
+    context = host.service._context
+    for name in ("journal", "files"):
+        object.__setattr__(context, name, Killing(getattr(host, name), switch, name))
+    act = asyncio.ensure_future(host.service.adopt("theirs"))
+    hit = asyncio.ensure_future(switch.hit.wait())
+    await asyncio.wait([act, hit], return_when=asyncio.FIRST_COMPLETED)
+    await host.stop()
+    act.cancel()
+    hit.cancel()
+    await asyncio.wait([act, hit])
+    await host.start()
+    await host.quiet()
+    view = await host.service.lookup("theirs")
+    assert (view.domid, view.power_state) == (domid, PowerState.RUNNING)
+    assert (view.origin is Origin.XEND) == (not watched), switch.passed[-1]
+    assert not await host.journal.open_intents()
+    return switch.hit.is_set()
