@@ -1,5 +1,5 @@
 # Thin names over scripts/; each script says what it does with --help.
-.PHONY: help demo test check bench bench-rest soak lab clean-lab install venv fuzz fuzz-rest load
+.PHONY: help demo test check bench bench-rest soak lab clean-lab install venv fuzz fuzz-rest load bench-config
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,6 +27,9 @@ bench: venv ## medians and ratios against xl, in the lab
 
 soak: venv ## the long forms: every kill point, thousands of creates, a crowd of clients (hours)
 	scripts/soak
+
+bench-config: venv ## how fast domain files are read (part of bench; needs no lab)
+	scripts/bench config
 
 fuzz: venv ## a fuzzer over every parser, for FUZZ_SECONDS in all
 	scripts/fuzz

@@ -36,12 +36,13 @@ class Long(int):
 
 _TOKEN = re.compile(
     r"""
-      (?P<blank>   [ \t\n\v\f\r]+ | \#[^\n]* )
-    | (?P<open>    \( )
-    | (?P<close>   \) )
-    | '(?P<single> (?: [^'\\]++ | \\. )*+ )'
-    | "(?P<double> (?: [^"\\]++ | \\. )*+ )"
-    | (?P<atom>    (?!['"]) [!-~] [^ \t\n\v\f\r{}()<>\[\];\#]* )
+    (?: (?P<blank>   [ \t\n\v\f\r] | \#[^\n]* )
+      | (?P<open>    \( )
+      | (?P<close>   \) )
+      | '(?P<single> (?: [^'\\]++ | \\. )*+ )'
+      | "(?P<double> (?: [^"\\]++ | \\. )*+ )"
+      | (?P<atom>    (?!['"]) [!-~] [^ \t\n\v\f\r{}()<>\[\];\#]* )
+    ) [ \t\n\v\f\r]*+
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -95,7 +96,7 @@ def parse(text: str, *, file: str = "", limit: int = MAX_TEXT) -> list[Value]:
                 _fail(text, position, file, "syntax error: )")
             here = stack.pop()
         elif kind == "atom":
-            here.append(token.group())
+            here.append(token.group("atom"))
         elif kind != "blank":
             body = token.group(kind or 0)
             here.append(_unescape(body, text, position, file) if "\\" in body else body)
@@ -253,8 +254,23 @@ def children(sxp: Value, name: str = "") -> list[Value]:
     return [kid for kid in kids if isinstance(kid, list) and kid and kid[0] == name]
 
 
+class Indexed(list["Value"]):
+    """A list whose children are looked up often, each by its name; it must not change."""
+
+    __slots__ = ("first",)
+
+    def __init__(self, tree: list[Value]) -> None:
+        super().__init__(tree)
+        self.first: dict[str, list[Value]] = {}
+        for kid in children(tree):
+            if isinstance(kid, list) and kid and isinstance(kid[0], str):
+                self.first.setdefault(kid[0], kid)
+
+
 def child(sxp: Value, name: str) -> list[Value] | None:
     """The first child list called `name`."""
+    if isinstance(sxp, Indexed):
+        return sxp.first.get(name)
     for kid in children(sxp):
         if isinstance(kid, list) and kid and kid[0] == name:
             return kid

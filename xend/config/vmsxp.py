@@ -70,11 +70,11 @@ class Decoder:
     def __init__(self, tree: sxp.Value, maker: Maker, *, fresh: bool) -> None:
         if sxp.name_of(tree) not in ("vm", "domain") or not isinstance(tree, list):
             invalid("expected (vm ...)", field="vm", value=sxp.show(tree)[:60], expected="(vm ...)")
-        self.tree = tree
+        self.tree = sxp.Indexed(tree)
         self.maker = maker
         self.fresh = fresh
-        image = sxp.child_value(tree, "image")
-        self.image: sxp.Value = image if isinstance(image, list) else []
+        image = sxp.child_value(self.tree, "image")
+        self.image = sxp.Indexed(image if isinstance(image, list) else [])
         self.other: dict[str, Any] = {}
         self.params = pairs(sxp.child_value(tree, "vcpus_params"))
 
