@@ -126,24 +126,26 @@ def domain(number: int) -> DomainConfig:
     )
 
 
-def managed(folder: Path) -> float:
+def managed(folder: Path, count: int) -> float:
     """Seconds to read the managed domains from disk."""
     paths = []
-    for number in range(DOMAINS):
+    for number in range(count):
         path = folder / str(number)
         path.write_text(encode_managed(domain(number)))
         paths.append(path)
     started = time.process_time()
     found = [decode_managed(path.read_text()) for path in paths]
     took = time.process_time() - started
-    assert [each.name for each in found] == [f"vm{number}" for number in range(DOMAINS)]
+    assert [each.name for each in found] == [f"vm{number}" for number in range(count)]
     return took
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each measurement")
-    seconds = parser.parse_args(argv).seconds
+    parser.add_argument("--domains", type=int, default=DOMAINS, help="managed ones")
+    given = parser.parse_args(argv)
+    seconds, count = given.seconds, given.domains
     program, plain = padded(_PROGRAM), padded(_XL)
     static = padded(_XL.replace('type = "pv"\n', "").replace("cmdline", "extra"))
     static = static.replace("format=raw,vdev=xvda,access=rw,target=/dev/vg/a", "phy:a,xvda,w")
@@ -169,9 +171,9 @@ def main(argv: list[str]) -> int:
         missed += took > AIM_FILE_MS
         print(f"{name:34} {took:8.2f} {1000 / took:11.0f}  {ratio}")
     with tempfile.TemporaryDirectory() as folder:
-        took = managed(Path(folder))
-    missed += took > AIM_MANAGED_S
-    print(f"{DOMAINS} managed domains from disk: {took:.2f} s (aim {AIM_MANAGED_S:g} s)")
+        took = managed(Path(folder), count)
+    missed += took > AIM_MANAGED_S * count / DOMAINS
+    print(f"{count} managed domains from disk: {took:.2f} s (aim {AIM_MANAGED_S:g} s)")
     print("every aim is reached" if not missed else f"{missed} aims are missed")
     return 0
 

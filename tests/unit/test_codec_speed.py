@@ -13,11 +13,11 @@ SLACK = 5
 
 
 def test_reading_is_fast_enough(capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench_config.main(["--seconds", "0.1"]) == 0
+    assert bench_config.main(["--seconds", "0.1", "--domains", "100"]) == 0
     told = capsys.readouterr().out
     found = [float(line[34:].split()[0]) for line in told.splitlines()[1:5]]
     assert len(found) == 4
     assert max(found) < bench_config.AIM_FILE_MS * SLACK
     managed = re.search(r"managed domains from disk: ([0-9.]+) s", told)
     assert managed is not None
-    assert float(managed.group(1)) < bench_config.AIM_MANAGED_S * SLACK
+    assert float(managed.group(1)) < bench_config.AIM_MANAGED_S / 10 * SLACK
