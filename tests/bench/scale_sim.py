@@ -30,7 +30,10 @@ from xend.api.xmlrpc.domain_answer import DomainAnswers
 from xend.core.views import ServiceSettings
 from xend.model.units import kib
 
-REQUEST = {"id": 1, "method": "xend.domains_with_state", "params": [True, "all", False]}
+LISTING = {"id": 1, "method": "xend.private.listing", "params": ["all"]}
+FULL = {"id": 1, "method": "xend.domains_with_state", "params": [True, "all", False]}
+AT_ONCE = 50
+"""Creates that share their listings."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,16 @@ class Scale:
     """The service's answer, as REST and the rest get it."""
     answered_list: float
     """From the request of `xm list` to the last byte of its answer."""
+    full_list: float
+    """The same of `xend.domains_with_state`, all that there is to say of each domain."""
     rss: int
 
     def text(self) -> str:
         return (
             f"{self.domains} simulated domains: adopted in {self.adoption:.2f} s "
             f"({self.adoption_cpu:.2f} s of a processor); list {self.snapshot_list * 1e3:.1f} ms, "
-            f"on the socket {self.answered_list * 1e3:.1f} ms; RSS {self.rss / 1024:.0f} MiB"
+            f"on the socket {self.answered_list * 1e3:.1f} ms, with all details "
+            f"{self.full_list * 1e3:.1f} ms; RSS {self.rss / 1024:.0f} MiB"
         )
 
 
@@ -64,9 +70,9 @@ async def _median(times: int, act: Callable[[], Awaitable[Any]]) -> float:
     return statistics.median(spent)
 
 
-async def _ask(path: Path) -> None:
+async def _ask(path: Path, request: dict[str, Any]) -> None:
     reader, writer = await asyncio.open_unix_connection(path, limit=1 << 26)
-    data = json.dumps(REQUEST).encode()
+    data = json.dumps(request).encode()
     writer.write(len(data).to_bytes(4, "big") + data)
     size = int.from_bytes(await reader.readexactly(4), "big")
     answer = await reader.readexactly(size)
@@ -75,14 +81,18 @@ async def _ask(path: Path) -> None:
     await writer.wait_closed()
 
 
+async def _create(host: SimHost, name: str) -> None:
+    config = guest(name, mib=16, disks=(disk(f"/srv/{name}.img"),), vifs=(vif(),))
+    await host.service.create(config)
+
+
 async def measure(count: int, folder: Path) -> Scale:
     settings = ServiceSettings(close_grace=0.0, list_max_age=-1.0)
     host = SimHost(folder, memory=kib(32 * 1024), settings=settings)
     await host.start()
-    for number in range(count):
-        name = f"guest{number:04d}"
-        devices = {"disks": (disk(f"/srv/{name}.img"),), "vifs": (vif(),)}
-        await host.service.create(guest(name, mib=16, **devices))
+    for first in range(0, count, AT_ONCE):
+        numbers = range(first, min(first + AT_ONCE, count))
+        await asyncio.gather(*(_create(host, f"guest{number:04d}") for number in numbers))
     await host.stop()
     gc.collect()
     began, began_cpu = time.monotonic(), time.process_time()
@@ -97,13 +107,14 @@ async def measure(count: int, folder: Path) -> Scale:
         listener = stack.enter_context(socket.socket(socket.AF_UNIX))
         listener.bind(str(path))
         await cli.serve([listener])
-        await _ask(path)
-        answered = await _median(21, lambda: _ask(path))
+        await _ask(path, FULL)
+        answered = await _median(21, lambda: _ask(path, LISTING))
+        full = await _median(21, lambda: _ask(path, FULL))
         listed = await _median(21, host.service.list)
         rss = usage(os.getpid()).rss
         await cli.close()
     await host.close()
-    return Scale(count, adoption, adoption_cpu, listed, answered, rss)
+    return Scale(count, adoption, adoption_cpu, listed, answered, full, rss)
 
 
 def main() -> None:
