@@ -312,7 +312,10 @@ class WorkerKiller:
             raise WorkerCrashed(operation=operation, status="killed by signal 9")
 
 
-WORKERS = ("create", "destroy", "start", "save", "restore", "suspend", "resume")
+WORKERS = (
+    *("create", "destroy", "start", "save", "restore", "suspend", "resume"),
+    *("reset", "reboot", "reboot-managed"),
+)
 
 
 @pytest.mark.parametrize("name", WORKERS)

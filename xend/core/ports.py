@@ -234,7 +234,8 @@ class Hypervisor(Protocol):
     ) -> None:
         """Writes an `xl save`-compatible file; while it grows it may be called `.NAME.partial`.
         With `checkpoint` the domain runs on; otherwise it is left shut down (suspend) and the
-        caller destroys it.  On failure it runs on."""
+        caller destroys it.  On failure it runs on, except when the process itself was killed: then
+        it is suspended, or will be, as far as the guest had got (`core.suspension`)."""
 
     async def restore(
         self, path: Path, config: DomainConfig | None, progress: ProgressSink = ignore_progress

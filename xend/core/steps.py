@@ -27,7 +27,7 @@ from xend.core.plan import (
     Step,
     Unpause,
 )
-from xend.core.ports import Intent, OwnedDomain, Progress
+from xend.core.ports import Intent, OwnedDomain, Progress, ProgressSink
 from xend.errors import DomainNotFound, OperationTimeout, WorkerCrashed, XendError
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo
@@ -194,7 +194,7 @@ class Applier:
         return run.intent
 
     async def _build(self, step: Build, run: Run) -> None:
-        hypervisor, snapshot = self._context.hypervisor, self._context.snapshot
+        snapshot = self._context.snapshot
         config = step.config
         uuid = str(config.uuid)
 
@@ -212,13 +212,15 @@ class Applier:
         run.job.report(Progress("build"))
         try:
             async with asyncio.timeout(step.timeout):
-                if step.source is not None:
-                    run.domid = await hypervisor.restore(step.source, config, sink)
-                elif config.bootloader:
-                    run.domid = await hypervisor.create(config, sink)
-                else:
-                    async with self._builds:
-                        run.domid = await hypervisor.create(config, sink)
+                try:
+                    run.domid = await self._made(step, sink)
+                except WorkerCrashed as error:
+                    if run.intent is None or run.intent.kind != "restart":
+                        raise
+                    # The guest was running and was promised to come back: nobody would ask again.
+                    log.warning("building %s is tried once more: %s", config.name, error)
+                    await self.remove_remains(uuid, run.domid)
+                    run.domid = await self._made(step, sink)
         except TimeoutError as error:
             what = f"building {config.name}"
             raise OperationTimeout(operation=what, seconds=step.timeout) from error
@@ -226,6 +228,15 @@ class Applier:
         snapshot.bind(run.domid, config)
         if run.info is not None:
             snapshot.place(run.info)
+
+    async def _made(self, step: Build, sink: ProgressSink) -> Domid:
+        hypervisor = self._context.hypervisor
+        if step.source is not None:
+            return await hypervisor.restore(step.source, step.config, sink)
+        if step.config.bootloader:  # It may wait for a person: that takes no place of others.
+            return await hypervisor.create(step.config, sink)
+        async with self._builds:
+            return await hypervisor.create(step.config, sink)
 
     def _note_domid(self, run: Run, domid: Domid) -> None:
         if run.intent is not None:

@@ -56,7 +56,7 @@ from xend.libxl.watcher import Watcher
 from xend.libxl.workers import Pool
 from xend.model.devices import Disk, Pci
 from xend.model.domain import DomainConfig
-from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
+from xend.model.status import DomainInfo, HostInfo, VcpuInfo
 from xend.model.units import DOM0, Domid, KiB
 
 if TYPE_CHECKING:
@@ -337,13 +337,7 @@ class XenHypervisor:
             )
         except WorkerCrashed:
             await self._query.run(lambda _: partial.unlink(missing_ok=True))
-            await self._resume_if_suspended(domid)
             raise
-
-    async def _resume_if_suspended(self, domid: Domid) -> None:
-        info = await self.domain(domid)
-        if info.shutdown and info.shutdown_reason is ShutdownReason.SUSPEND:
-            await self.resume(domid)
 
     async def restore(
         self, path: Path, config: DomainConfig | None, progress: ProgressSink = ignore_progress

@@ -140,8 +140,9 @@ async def test_a_worker_killed_in_the_middle_of_a_save(xen: XenHypervisor, tmp_p
     with pytest.raises(WorkerCrashed):
         await xen.save(domid, path, progress=kill)
     assert not path.exists() and not partial_path(path).exists()
-    info = await xen.domain(domid)
-    assert not info.shutdown, "it runs on"
+    assert (await xen.domain(domid)).shutdown, "it is suspended: whoever asked wakes it"
+    await xen.resume(domid)
+    assert not (await xen.domain(domid)).shutdown
     await xen.destroy(domid)
 
 
