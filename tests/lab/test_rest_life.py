@@ -30,7 +30,7 @@ MIB = 1024
 
 
 def client() -> httpx.Client:
-    transport = httpx.HTTPTransport(uds=SOCKET)
+    transport = httpx.HTTPTransport(uds=SOCKET, verify=False)
     return httpx.Client(transport=transport, base_url="http://xend", timeout=PATIENCE + 10)
 
 

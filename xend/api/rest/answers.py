@@ -20,7 +20,7 @@ from xend.api.rest.lists import matches
 from xend.core.domains import DomainService
 
 SECONDS: Final = 0.1
-PATHS: Final = frozenset({"/v1/domains"})
+PATHS: Final = frozenset({"/v1/domains", "/v1/operations"})
 MOST: Final = 64
 """Different queries that are kept."""
 _LARGEST: Final = 4 * 1024 * 1024
