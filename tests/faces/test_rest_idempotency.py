@@ -143,6 +143,26 @@ async def test_a_create_that_was_done_but_not_answered(host: Host) -> None:
         assert await names(rest) == ["prospero"]
 
 
+async def test_a_create_with_its_own_uuid_that_was_cut_off(host: Host) -> None:
+    uuid = "5b1ca0e2-9d3f-4d57-8a3c-6d5c3c9f7a11"
+    entered = asyncio.Event()
+
+    async def hang(operation: str, at: str, _domid: Domid | None) -> None:
+        if (operation, at) == ("create", "memory"):
+            entered.set()
+            await asyncio.Event().wait()
+
+    host.hypervisor.faults = hang
+    body = config(uuid=uuid)
+    async with client_of(host.rest) as rest:
+        assert (await rest.post("/v1/domains", json=body, headers=KEY)).status_code == 202
+        await entered.wait()
+    await host.restart()
+    async with client_of(host.rest) as rest:
+        again = await rest.post("/v1/domains", json=body, headers={**KEY, **WAIT})
+        assert again.status_code == 201 and again.json()["uuid"] == uuid
+
+
 async def test_one_that_had_not_begun(host: Host, rest: httpx.AsyncClient) -> None:
     """Killed between the key and the operation."""
     first = await rest.post("/v1/domains", json=config(), headers={**KEY, **WAIT})

@@ -116,7 +116,7 @@ async def delete_domain(
     if force and view.domid is not None:
         if not view.managed:
             return await submission.answer("destroy", view.uuid, status=204)
-        await service.destroy(view.uuid, caller=caller.core)
+        service.submit("destroy", view.uuid, caller=caller.core)  # The delete waits for it.
     if not view.managed and view.domid is None:
         raise DomainNotFound(ref)
     return await submission.answer("delete", view.uuid, status=204)

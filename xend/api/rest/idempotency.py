@@ -38,6 +38,8 @@ HEADER: Final = b"idempotency-key"
 KIND: Final = "idempotency"
 KEPT_SECONDS: Final = 24 * 3600.0
 MAX_KEY: Final = 255
+_MAKING: Final = frozenset({"create", "new"})
+"""Operations after which there is a domain, or nothing."""
 _REPLAYED: Final = (b"idempotency-replayed", b"true")
 _KEPT_HEADERS: Final = frozenset(
     (b"content-type", b"location", b"operation-location", b"preference-applied", b"etag")
@@ -169,16 +171,16 @@ class Idempotency:
         answer, job = record["answer"], self._job(record)
         if answer is not None and (job is None or answer["status"] != 202):
             return _again(answer)
-        if job is None or await self._was_undone(job, record["uuid"]):
+        if job is None or await self._was_undone(job):
             return None
         headers = {"Location": f"/v1/operations/{job.id}"}
         return JSONResponse(operation_document(job), 202, headers)
 
-    async def _was_undone(self, job: Job, uuid: str) -> bool:
-        if job.status is not JobStatus.INTERRUPTED or job.uuid != uuid:
+    async def _was_undone(self, job: Job) -> bool:
+        if job.status is not JobStatus.INTERRUPTED or job.kind not in _MAKING:
             return False
         try:
-            await self._service.lookup(uuid)
+            await self._service.lookup(job.uuid)
         except DomainNotFound:
             return True
         return False
