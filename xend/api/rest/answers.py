@@ -20,6 +20,9 @@ from xend.api.rest.lists import matches
 from xend.core.domains import DomainService
 
 SECONDS: Final = 0.1
+"""So old is young."""
+STALE_SECONDS: Final = 0.5
+"""So old is still answered, while a younger one is made."""
 PATHS: Final = frozenset({"/v1/domains", "/v1/operations"})
 MOST: Final = 64
 """Different queries that are kept."""
@@ -54,23 +57,31 @@ class Answers:
             return
         key = (scope["path"], scope["query_string"], header(scope, b"accept"))
         given = header(scope, b"if-none-match")
-        kept = self._kept.get(key)
-        if kept is None or not self._is_good(kept):
-            async with self._making.setdefault(key, asyncio.Lock()):
-                # Who had to wait for another's answer takes that.
-                kept = self._kept.get(key)
-                if kept is None or not self._is_good(kept):
-                    kept = await self._ask(scope, receive, send)
-                    if kept is not None:
-                        self._keep(key, kept)
+        lock = self._making.setdefault(key, asyncio.Lock())
+        kept = self._usable(key, STALE_SECONDS)
         if kept is not None:
             # Routing would have noted which route it was.
             scope.setdefault("route", _Route(scope["path"]))
             await _send(kept, given, send)
+            if self._usable(key, SECONDS) is None and not lock.locked():
+                # Answered already; the next one gets a younger list without waiting for it.
+                async with lock:
+                    self._keep(key, await self._ask(scope, receive, _to_nobody))
+            return
+        async with lock:
+            # Who had to wait for another's answer takes that.
+            kept = self._usable(key, SECONDS)
+            if kept is None:
+                kept = await self._ask(scope, receive, send)
+                self._keep(key, kept)
+        if kept is not None:
+            await _send(kept, given, send)
 
-    def _is_good(self, kept: _Kept) -> bool:
-        young = time.monotonic() - kept.made < SECONDS
-        return young and kept.version == self._service.version
+    def _usable(self, key: Key, seconds: float) -> _Kept | None:
+        kept = self._kept.get(key)
+        if kept is None or kept.version != self._service.version:
+            return None
+        return kept if time.monotonic() - kept.made < seconds else None
 
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> _Kept | None:
         """The whole answer, if it is one to be kept; else it has been sent."""
@@ -97,8 +108,8 @@ class Answers:
         await self._app(scope, receive, heard)
         return kept
 
-    def _keep(self, key: Key, kept: _Kept) -> None:
-        if len(kept.body) > _LARGEST:
+    def _keep(self, key: Key, kept: _Kept | None) -> None:
+        if kept is None or len(kept.body) > _LARGEST:
             return
         self._kept[key] = kept
         self._kept.move_to_end(key)
@@ -119,6 +130,10 @@ class _Route:
 def _may_look(scope: Scope) -> bool:
     caller: Caller = scope["state"]["caller"]
     return caller.role >= Role.VIEWER
+
+
+async def _to_nobody(_message: Message) -> None:
+    """The client has its answer."""
 
 
 async def _send(kept: _Kept, given: bytes | None, send: Send) -> None:
