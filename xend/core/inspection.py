@@ -6,7 +6,7 @@ because no other face needs them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,8 +61,9 @@ class Inspector(Protocol):
     async def config_text(self, domid: Domid) -> str:
         """libxl's own JSON of a running domain, as libxl lays it out.  DomainNotFound."""
 
-    async def planned_text(self, config: DomainConfig) -> str:
-        """libxl's JSON of what a create would ask for: nothing is made."""
+    async def planned_text(self, config: DomainConfig, given: Collection[str] = ()) -> str:
+        """libxl's JSON as `xl create -n` shows it: nothing is made.  `given` are the settings that
+        the file has; what xl leaves to libxl without them is left out."""
 
     async def planned_device(self, device: Disk | Vif) -> str:
         """libxl's JSON of what an attach would ask for."""

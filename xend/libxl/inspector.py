@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from xend.core.inspection import HostExtras, PoolSchedule, Share
 from xend.errors import InvalidArgument
@@ -50,8 +50,8 @@ class XenInspector:
             self._quick, "retrieve configuration", domid, lambda c: c.retrieve_config(domid)
         )
 
-    async def planned_text(self, config: DomainConfig) -> str:
-        text = json.dumps(marshal.domain(config))
+    async def planned_text(self, config: DomainConfig, given: Collection[str] = ()) -> str:
+        text = json.dumps(as_xl(marshal.domain(config), given))
         planned: str = await self._ask(
             self._quick, "configuration", None, lambda c: _calls().planned_text(c, text)
         )
@@ -126,6 +126,39 @@ class XenInspector:
             build_id=version["build_id"],
             pci_nodes=None if devices is None else tuple(devices),
         )
+
+
+_ONLY_IF_GIVEN: Final = {
+    "max_vcpus": ("vcpus", "maxvcpus"),
+    "avail_vcpus": ("vcpus", "maxvcpus"),
+    "vcpu_hard_affinity": ("cpus",),
+    "numa_placement": (),
+}
+"""Fields of b_info that xl sets for these settings of xl.cfg(5), and not otherwise."""
+_VNC: Final = {
+    "enable": "vnc",
+    "listen": "vnclisten",
+    "passwd": "vncpasswd",
+    "display": "vncdisplay",
+    "findunused": "vncunused",
+}
+"""Fields of an HVM guest's display and the settings of xl.cfg(5) that set them."""
+
+
+def as_xl(tree: dict[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """A create's configuration as xl has it: with what xl.conf(5) adds, without what xend says and
+    xl does not."""
+    info: dict[str, Any] = {**tree["c_info"], "run_hotplug_scripts": "True"}
+    build: dict[str, Any] = {**tree["b_info"], "claim_mode": "True"}
+    for field, settings in _ONLY_IF_GIVEN.items():
+        if not any(name in given for name in settings):
+            build.pop(field, None)
+    if "vnc" in (special := build.get("type.hvm", {})):
+        screen = {
+            key: value for key, value in special["vnc"].items() if _VNC.get(key, key) in given
+        }
+        build["type.hvm"] = {**special, "vnc": screen}
+    return {**tree, "c_info": info, "b_info": build}
 
 
 def _require_parameters(scheduler: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from xend.core.inspection import HostExtras, PoolSchedule, Share
 from xend.errors import InvalidArgument
@@ -24,7 +24,7 @@ class SimInspector:
         domain = self._machine.get(domid)
         return _text(domain.config, domain.name, domain.uuid, domain.memory)
 
-    async def planned_text(self, config: DomainConfig) -> str:
+    async def planned_text(self, config: DomainConfig, given: Collection[str] = ()) -> str:
         return _text(config, config.name, str(config.uuid), config.memory)
 
     async def planned_device(self, device: Disk | Vif) -> str:

@@ -27,7 +27,10 @@ async def plan(context: CallContext, text: str, filename: str, with_json: bool) 
         found = await _read(context, text, filename)
     except InvalidFile as error:
         return {"name": "", "json": "", "notes": [], "problems": str(error).splitlines()}
-    json = await context.service.inspector.planned_text(found.config) if with_json else ""
+    json = ""
+    if with_json:
+        given = xldevice.plain_settings(text, filename)
+        json = await context.service.inspector.planned_text(found.config, given)
     return {
         "name": found.config.name,
         "json": json,
