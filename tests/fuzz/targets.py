@@ -8,12 +8,16 @@ fuzzer (`make fuzz`).
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from tests.xlcases import cases
 from xend.config import sxp, xend_config
+from xend.config.anyfile import read_any
+from xend.config.convert import TARGETS as TARGET_DIALECTS
+from xend.config.convert import convert
 from xend.config.cpulists import parse_affinity
 from xend.config.devicesxp import Maker
 from xend.config.dialect import read_domain_file
@@ -85,6 +89,18 @@ def words(data: bytes) -> None:
             assert str(error)
 
 
+def checked_file(data: bytes) -> None:
+    """`xend check` and `convert` raise nothing at all: they tell."""
+    with tempfile.NamedTemporaryFile() as opened:
+        opened.write(data)
+        opened.flush()
+        found = read_any(opened.name, cwd="/", env={})
+    assert found.config is not None or found.problems
+    if found.config is not None:
+        for target in TARGET_DIALECTS:
+            assert convert(found, target).text
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "xm": xm_file,
     "xl": xl_file,
@@ -94,6 +110,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "xend-config": xend_config_file,
     "libxl-json": libxl_json,
     "words": words,
+    "check": checked_file,
 }
 
 
@@ -123,7 +140,10 @@ _JSON: Final = (
 
 def corpus(name: str) -> Iterator[bytes]:
     """Right and wrong texts to begin with, from the project's own files."""
-    if name == "xm":
+    if name == "check":
+        for each in ("xm", "vm", "managed"):
+            yield from corpus(each)
+    elif name == "xm":
         for path in sorted((ROOT / "etc/xen").glob("xmexample*")):
             yield path.read_bytes()
         yield from ((ROOT / "tests/data/python2.txt").read_bytes().split(b"\n\n"))

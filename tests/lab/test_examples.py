@@ -67,7 +67,7 @@ def test_a_converted_file_makes_the_same_domain(target: str, tmp_path: Path) -> 
     assert converted.returncode == 0, converted.stderr
     static = tmp_path / f"static.{target}"
     static.write_text(converted.stdout)
-    command = ["/usr/sbin/xl", "create"] if target == "xl" else ["xm", "create", "-F"]
+    command = ["xl", "create"] if target == "xl" else ["xm", "create", "-F"]
     created = run(*command, str(static))
     assert created.returncode == 0, created.stdout + created.stderr
     shown = json.loads(run("xl", "list", "-l", str(domains()["ExampleDomain"])).stdout)[0]["config"]

@@ -32,7 +32,7 @@ import os
 kernel = "/boot/nothing"
 memmory = 256
 memory = "lots"
-vcpus = 0
+vcpus = -1
 on_crash = "explode"
 acpi = "maybe"
 timer_mode = 9
@@ -51,7 +51,7 @@ def test_every_mistake_of_a_file_of_xm(tmp_path: Path, capsys: pytest.CaptureFix
         '2:11: error: Cannot find kernel "/boot/nothing"; write instead: a file that exists',
         "3:1: error: memmory: no such option; did you mean 'memory'?",
         "4:11: error: memory: 'lots' is not a number",
-        "5:9: error: vcpus must be between 1 and 4096",
+        "5:9: error: vcpus must be between 0 and 4096",
         "6:13: error: on_crash: 'explode' is not one of destroy, restart, preserve,",
         "7:9: error: acpi: 'maybe' is not 0 or 1",
         "8:14: error: timer_mode must be between 0 and 3",

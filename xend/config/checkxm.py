@@ -231,7 +231,7 @@ def _rows() -> Iterator[tuple[str, Setting]]:
             yield name, numbers
         elif kind is not Kind.SPECIAL and name not in _READERS:
             yield name, row.setting
-    yield "vcpus", Setting(kind=Kind.INT, low=1, high=4096)
+    yield "vcpus", Setting(kind=Kind.INT, low=0, high=4096)  # 0 leaves it to maxvcpus
 
 
 def _entries(value: object) -> list[object]:
