@@ -132,7 +132,6 @@ _ONLY_IF_GIVEN: Final = {
     "max_vcpus": ("vcpus", "maxvcpus"),
     "avail_vcpus": ("vcpus", "maxvcpus"),
     "vcpu_hard_affinity": ("cpus",),
-    "numa_placement": (),
 }
 """Fields of b_info that xl sets for these settings of xl.cfg(5), and not otherwise."""
 _VNC: Final = {
