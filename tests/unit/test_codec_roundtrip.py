@@ -180,3 +180,13 @@ def test_memory_of_the_card_that_is_too_little_is_left_to_xen(
         platform={"vga": vga, "videoram": videoram},
     )
     assert marshal.domain(config)["b_info"].get("video_memkb") == given
+
+
+def test_consoles_of_old_configurations_are_left_to_libxl() -> None:
+    """A config.sxp that was written while its domain ran names them."""
+    text = (
+        "(domain (name a) (memory 64) (vcpus 1) (device (console (protocol vt100) (location 2))))"
+    )
+    config = decode_managed(text)
+    assert [each.device_class for each in config.other_devices] == ["console"]
+    assert "consoles" not in marshal.domain(config)

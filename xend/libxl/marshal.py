@@ -46,6 +46,8 @@ def domain(config: DomainConfig) -> dict[str, Any]:
     Raises ConfigError (naming the setting) and UnsupportedFeature (devices that libxl lacks).
     """
     for device in config.other_devices:
+        if device.device_class == "console":
+            continue  # old configurations name them; libxl makes them by itself
         raise UnsupportedFeature(
             feature=f"A device of class {device.device_class}",
             reason="Xen's current toolstack cannot attach it",
