@@ -8,13 +8,15 @@ import stat
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from xend.core.events import Event, EventBus, EventsGone, ReaderTooSlow, Subscription
+from xend.errors import JournalError
 from xend.store.history import DAYS, SqliteHistory
 
 
@@ -255,6 +257,34 @@ async def test_a_full_disk_stops_no_reader_and_is_said(
             await asyncio.sleep(0.01)
     await bus.close()
     assert [event.seq for event in await history.read(0, 1000)] == list(range(1, 302))
+    await history.close()
+
+
+async def test_a_commit_that_fails_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full may say so only then."""
+    history = SqliteHistory(tmp_path / "history.db", boot="b")
+    await history.start()
+    events = [Event(number, 0.0, "a", "job") for number in range(1, 31)]
+    await history.append(events[:10])
+    run = history._database.run
+
+    async def fail(call: Callable[[sqlite3.Connection], Any], *, durable: bool = False) -> Any:
+        def failing(db: sqlite3.Connection) -> None:
+            call(db)
+            raise sqlite3.OperationalError("database or disk is full")
+
+        return await run(failing, durable=durable)
+
+    for reserved in (history._reserved, 0):
+        history._reserved = reserved
+        with monkeypatch.context() as patch:
+            patch.setattr(history._database, "run", fail)
+            with pytest.raises(JournalError):
+                await history.append(events[10:20])
+    assert await history.append(events[10:30]) == 1
+    assert [event.seq for event in await history.read(0, 100)] == list(range(1, 31))
     await history.close()
 
 

@@ -68,6 +68,22 @@ async def test_a_destroy_needs_no_journal(host: SimHost) -> None:
     assert not await host.journal.owned()
 
 
+async def test_records_of_jobs_are_written_when_there_is_room_again(
+    host: SimHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = host.history._database
+    await database.run(lambda db: db.execute("PRAGMA query_only = 1").fetchall())
+    for number in range(3):
+        await host.service.create(guest(f"g{number}"))
+    await asyncio.sleep(0.1)
+    assert caplog.text.count("the records of jobs cannot be written") == 1
+    await database.run(lambda db: db.execute("PRAGMA query_only = 0").fetchall())
+    await host.service.destroy("g0")
+    await host.restart()
+    kinds = [job.kind for job in host.service.jobs.list()]
+    assert kinds == ["create", "create", "create", "destroy"]
+
+
 async def test_a_policy_that_could_not_be_applied_is_tried_again(
     host: SimHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,3 +111,20 @@ async def test_what_a_kill_left_is_cleaned_up(repository: FileRepository, tmp_pa
     assert (found.config, broken) == (config, [])
     assert [entry.name for entry in directory.iterdir()] == ["config.sxp"]
     assert not half_deleted.exists()
+
+
+async def test_what_could_not_be_written_leaves_no_directory(
+    repository: FileRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> None:
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    kept, new = guest("kept"), guest("new")
+    await repository.save(kept)
+    monkeypatch.setattr("xend.store.repository._write", full)
+    for config in (kept, new):
+        with pytest.raises(RepositoryError, match="No space left on device"):
+            await repository.save(config)
+    managed, broken = await repository.load()
+    assert ([each.config for each in managed], broken) == ([kept], [])

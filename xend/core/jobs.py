@@ -213,6 +213,7 @@ class JobRunner:
         self._running: set[asyncio.Task[None]] = set()
         self._told_at: dict[str, float] = {}
         self._dirty: dict[str, Job] = {}
+        self._failing = False
         self._wakeup = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
@@ -345,7 +346,13 @@ class JobRunner:
                 raise
             except XendError as error:
                 # A full disk must not stop the operations themselves: those have intents.
-                log.error("the record of %d jobs could not be written: %s", len(batch), error)
+                if not self._failing:
+                    log.error("the records of jobs cannot be written: %s", error)
+                self._failing = True
+                again = batch | self._dirty
+                self._dirty = dict([*again.items()][-self._kept :])  # With the next one.
+                return
+            self._failing = False
 
     async def close(self, grace: float = 0.0) -> None:
         """Waits `grace` seconds for what runs, then abandons it; nothing is undone."""

@@ -92,7 +92,6 @@ class SqliteHistory:
     def _reserve(self, db: sqlite3.Connection, up_to: int) -> None:
         db.execute("DELETE FROM numbers")
         db.execute("INSERT INTO numbers VALUES (?, ?)", (self._boot, up_to))
-        self._reserved = up_to
 
     async def _durably(self, call: Callable[[sqlite3.Connection], T]) -> T:
         """With an fsync: it reaches all commits before this one, too."""
@@ -106,12 +105,15 @@ class SqliteHistory:
     async def append(self, events: Sequence[Event]) -> int:
         last = events[-1].seq
         if last > self._reserved or self._kept.newest < self._kept.next - 1:
-            await self._durably(lambda db: self._append(db, events, last + _BLOCK))
+            reserve = last + _BLOCK
+            kept = await self._durably(lambda db: self._append(db, events, reserve))
+            self._reserved = reserve
         else:
-            await self._database.run(lambda db: self._append(db, events, None))
-        return self._kept.oldest
+            kept = await self._database.run(lambda db: self._append(db, events, None))
+        self._kept = kept  # Only now: the commit itself may have failed.
+        return kept.oldest
 
-    def _append(self, db: sqlite3.Connection, events: Sequence[Event], reserve: int | None) -> None:
+    def _append(self, db: sqlite3.Connection, events: Sequence[Event], reserve: int | None) -> Kept:
         oldest, first = self._kept.oldest, events[0]
         if self._kept.newest and not first.follows(self._kept.newest):
             db.execute("DELETE FROM events")
@@ -129,14 +131,9 @@ class SqliteHistory:
         self._unpruned += len(events)
         if self._unpruned >= _PRUNE_EVERY:
             oldest = self._prune(db, oldest, newest)
-        before = self._reserved
-        try:
-            if reserve is not None:
-                self._reserve(db, reserve)
-        except sqlite3.Error:
-            self._reserved = before
-            raise
-        self._kept = Kept(oldest, newest, newest + 1)
+        if reserve is not None:
+            self._reserve(db, reserve)
+        return Kept(oldest, newest, newest + 1)
 
     def _prune(self, db: sqlite3.Connection, oldest: int, newest: int) -> int:
         self._unpruned = 0

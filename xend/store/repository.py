@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -169,6 +170,8 @@ class FileRepository:
             if fresh:
                 sync(self._root)
         except OSError as error:
+            with suppress(OSError):  # Not empty: it was there before, or holds a checkpoint.
+                directory.rmdir()
             raise RepositoryError(path=str(directory), reason=str(error.strerror)) from error
 
     def _delete(self, uuid: UUID) -> None:
