@@ -69,7 +69,12 @@ def fuzz(folder: Path, *, seconds: int, examples: int, phases: str, seed: int) -
             _command(f"http://127.0.0.1:{port}", token, seconds, examples, phases, seed),
             capture_output=True,
             text=True,
-            env={**os.environ, "SCHEMATHESIS_HOOKS": str(HOOKS), "COLUMNS": "200"},
+            env={
+                **os.environ,
+                "SCHEMATHESIS_HOOKS": str(HOOKS),
+                "XEND_FUZZ_TOKEN": token.split("_")[1],
+                "COLUMNS": "200",
+            },
             cwd=folder,
             check=False,
         )

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ KEPT_SECONDS: Final = 24 * 3600.0
 MAX_KEY: Final = 255
 _MAKING: Final = frozenset({"create", "new"})
 """Operations after which there is a domain, or nothing."""
+_KEY: Final = re.compile(r"[!#-~]([ -~]*[!#-~])?")
 _REPLAYED: Final = (b"idempotency-replayed", b"true")
 _KEPT_HEADERS: Final = frozenset(
     (b"content-type", b"location", b"operation-location", b"preference-applied", b"etag")
@@ -102,11 +104,12 @@ class Idempotency:
         key = given.decode("latin-1").strip().strip('"')
         caller: Caller = scope["state"]["caller"]
         place = hashlib.sha256(f"{caller.name}\0{key}".encode()).hexdigest()
-        if not key or len(key) > MAX_KEY or place in self._busy:
+        valid = len(key) <= MAX_KEY and _KEY.fullmatch(key)
+        if not valid or place in self._busy:
             error: XendError = KeyInUse(value=key)
-            if not key or len(key) > MAX_KEY:
+            if not valid:
                 error = InvalidQuery(
-                    f"Idempotency-Key: 1 to {MAX_KEY} characters",
+                    f"Idempotency-Key: 1 to {MAX_KEY} printable ASCII characters",
                     argument="Idempotency-Key",
                     value=key[:80],
                 )

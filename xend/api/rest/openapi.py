@@ -26,8 +26,8 @@ METHODS: Final = ("get", "put", "post", "patch", "delete")
 OPEN: Final = ("/", "/v1", "/v1/healthz", "/v1/readyz", "/v1/openapi.json")
 """What needs no role."""
 
-KEY: Final = r"^[!#-~]([ -~]*[!#-~])?$"
-"""Of an Idempotency-Key: printable ASCII; quotes and blanks around it are not part of it."""
+KEY: Final = r'^"?[!#-~]([ -~]*[!#-~])?"?$'
+"""Of an Idempotency-Key: printable ASCII; quotes around it are not part of it."""
 
 DESCRIPTION: Final = """\
 Domains of one Xen host.  Memory is in KiB, times are RFC 3339 in UTC, CPU time in nanoseconds.
