@@ -29,6 +29,8 @@ WARM_UP = 4_000 if LONG else 100
 """Cycles after which every cache and pool has its size: the last jobs and events are kept."""
 RSS_GROWTH = 2048
 """KiB that the rest may add: the allocator's noise."""
+FD_NOISE = 2
+"""Connections that are just being closed."""
 
 
 def _vm(name: str) -> list[Any]:
@@ -100,7 +102,7 @@ def test_the_daemon_does_not_grow(daemon: DaemonProcess) -> None:
     print(*samples, f"{CYCLES} cycles in {spent:.0f} s", sep="\n")
     first, last = samples[0], samples[-1]
     assert last.process.rss - first.process.rss <= RSS_GROWTH
-    assert last.process.fds <= first.process.fds
+    assert last.process.fds <= first.process.fds + FD_NOISE
     assert last.process.threads <= first.process.threads
     assert last.rows["intents"] == last.rows["owned"] == 0
     assert all(rows <= 2_000 for rows in last.rows.values() if LONG)
