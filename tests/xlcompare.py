@@ -46,6 +46,7 @@ _QEMU_FORMATS: Final = ("qcow", "qcow2", "vhd", "qed")
 _HARD, _SOFT = "vcpu_hard_affinity", "vcpu_soft_affinity"
 
 TAKEN_HERE: Final = {
+    "grammar/comment-without-end": "xl's scanner looks for the end of the line",
     "disk/keys-trusted": "xl's scanner does not know the word of its own manual",
     "disk/keys-untrusted": "xl's scanner does not know the word of its own manual",
 }

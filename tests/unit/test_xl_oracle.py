@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from tests.xlcases import cases, recorded
+from tests.xlcases import DATA, cases, recorded
 from tests.xlcompare import DIFFERENT, NODES, REFUSED_HERE, TAKEN_HERE, verdict
 from xend.config.dialect import read_domain_file
 from xend.config.dialectmarks import told
@@ -36,6 +38,18 @@ def test_every_setting_of_xl_is_in_some_configuration() -> None:
     lines = {line.partition("=")[0].rstrip(" +\t").strip() for line in texts.splitlines()}
     lines |= {part.partition("=")[0].strip() for part in texts.replace(";", "\n").splitlines()}
     assert NAMES - lines == set()
+
+
+def test_everything_that_the_manuals_name_is_in_some_configuration() -> None:
+    """tests/data/xl-4.17-options.txt: options, OPTION.KEY and OPTION=VALUE."""
+    lines = (DATA.parent / "xl-4.17-options.txt").read_text().splitlines()
+    words = {word for line in lines if not line.startswith("#") for word in line.split()}
+    options = {word for word in words if "." not in word and "=" not in word}
+    assert options <= NAMES
+    texts = "\n".join(case.text for case in CASES.values())
+    rest = [re.split("[.=]", word)[-1] for word in sorted(words - options)]
+    missing = [word for word in rest if word not in texts and word.replace("_", "-") not in texts]
+    assert missing == []
 
 
 @pytest.mark.parametrize("name", CASES)
