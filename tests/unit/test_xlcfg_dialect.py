@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from xend.config.problems import InvalidFile
 from xend.config.vmencode import encode_vm
 from xend.config.vmsxp import decode_vm
 from xend.config.xlcfg import NAMES, read
+from xend.config.xlcreate import request_of
 from xend.config.xmcreate import CreateRequest, prepare
 from xend.config.xmoptions import VARIABLES
 from xend.errors import ConfigError
@@ -148,7 +151,7 @@ def test_a_create_says_what_is_passed_over(tmp_path: Path) -> None:
     )
 
 
-def test_a_create_asks_for_the_nodes_of_the_host_when_the_file_names_some(tmp_path: Path) -> None:
+def test_the_daemon_is_asked_to_read_a_file_of_xl(tmp_path: Path) -> None:
     (tmp_path / "guest.cfg").write_text(XL + "vcpus = 2\ncpus = 'node:1'\n")
     request = prepare(
         ["guest.cfg", "-q"],
@@ -157,13 +160,30 @@ def test_a_create_asks_for_the_nodes_of_the_host_when_the_file_names_some(tmp_pa
         cwd=str(tmp_path),
         stdout=io.StringIO(),
         stderr=io.StringIO(),
-        nodes=lambda: {0: [0, 1], 1: [2, 3]},
+        read_xl=lambda text, path: request_of(text, path, {0: [0, 1], 1: [2, 3]}),
     )
     assert isinstance(request, CreateRequest)
     assert decode_vm(request.sxp).affinity == ((2, 3), (2, 3))
     refused, _, err = run(tmp_path, XL + "cpus = 'node:1'\n")
     assert refused == 1
     assert "the NUMA nodes of the host are not known here" in err
+
+
+def test_the_command_line_needs_no_model_for_a_file_of_xl(tmp_path: Path) -> None:
+    """xm has no libraries beside Python's own; only the daemon has."""
+    (tmp_path / "guest.cfg").write_text(XL)
+    program = """
+import io, sys
+from xend.config import xmcreate
+xmcreate.prepare(
+    ["guest.cfg", "memory=96"], command="create", env={"HOME": "/"}, cwd=sys.argv[1],
+    stdout=io.StringIO(), stderr=io.StringIO(),
+    read_xl=lambda text, path: {"vm": ["vm", ["name", "a"]], "notes": [], "problems": []},
+)
+print([name for name in sys.modules if name.startswith(("pydantic", "xend.model"))])
+"""
+    words = [sys.executable, "-c", program, str(tmp_path)]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_a_create_shows_every_mistake(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def _prepare(xm: Xm, command: Literal["create", "new"], args: list[str]) -> Crea
         cwd=os.getcwd(),  # noqa: PTH109
         stdout=cast("TextIO", xm.out),
         stderr=cast("TextIO", xm.err),
-        nodes=lambda: _nodes(xm),
+        read_xl=lambda text, path: xm.call("xend.private.vm", text, path),
     )
     if isinstance(request, int):
         raise Exit(request)
@@ -70,14 +70,6 @@ def _prepare(xm: Xm, command: Literal["create", "new"], args: list[str]) -> Crea
         print_sxp(xm, [request.sxp])
         raise Exit(0)
     return request
-
-
-def _nodes(xm: Xm) -> dict[int, list[int]]:
-    """CPUs of each NUMA node of the host."""
-    found: dict[int, list[int]] = {}
-    for cpu, (_, _, node) in enumerate(xm.call("xend.private.host", True)["cpu_topology"]):
-        found.setdefault(node, []).append(cpu)
-    return found
 
 
 def _launch(xm: Xm, request: CreateRequest) -> int:

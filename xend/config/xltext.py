@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from xend.config.xltextdevices import DeviceWriter
+from xend.config.xlwrite import text_of
 from xend.model.domain import DomainConfig, DomainType, ShutdownAction
 from xend.model.fields import Kind
 from xend.model.platform import BY_NAME, PLATFORM, PlatformSetting
@@ -28,10 +29,6 @@ _QEMU_OPTIONS: Final = {
     "parallel": "-parallel",
     "monitor_path": "-monitor",
 }
-_ESCAPES: Final = {
-    "\\": "\\\\",
-    **dict(zip("\a\b\f\n\r\t\v", (f"\\{letter}" for letter in "abfnrtv"), strict=True)),
-}
 _LEAST_VIDEORAM: Final = 8
 _UNSAID: Final = {
     "guest_os_type": "default",
@@ -50,16 +47,6 @@ _EVENTS: Final = (
     ("on_soft_reset", ShutdownAction.SOFT_RESET),
 )
 """With xl's defaults."""
-
-
-def text_of(value: str) -> str:
-    """In quotes, so that xl reads it as it is; its reader knows these backslashes and no others."""
-    escaped = "".join([_ESCAPES.get(letter, letter) for letter in value])
-    return f"'{escaped}'" if '"' in value and "'" not in value else _double(escaped)
-
-
-def _double(escaped: str) -> str:
-    return '"' + escaped.replace('"', '\\"') + '"'
 
 
 def list_of(values: Iterable[str]) -> str:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO
 
 from xend.config import sxp
 from xend.config.commandline import CommandLine, Settings, UsageError
+from xend.config.xlwrite import completed
 from xend.config.xmlimits import ExitRequested
 from xend.config.xmoptions import COMMAND_LINE, USAGE, VARIABLES, help_text
 from xend.config.xmvm import make_vm
 from xend.errors import ConfigError
 
 Command = Literal["create", "new"]
-AskNodes = Callable[[], Mapping[int, Sequence[int]]]
-"""Asks the daemon for the CPUs of each NUMA node of its host."""
+ReadXl = Callable[[str, str], Mapping[str, Any]]
+"""Text and name of a file of xl to `{vm, notes, problems}` (see `xlcreate.request_of`)."""
 
 
 class CreateRequest:
@@ -53,7 +54,7 @@ class CreateRequest:
 class Context:
     """Where a command runs: its streams, environment and directory."""
 
-    __slots__ = ("cwd", "env", "nodes", "stderr", "stdout")
+    __slots__ = ("cwd", "env", "read_xl", "stderr", "stdout")
 
     def __init__(
         self,
@@ -62,10 +63,10 @@ class Context:
         cwd: str,
         stdout: TextIO,
         stderr: TextIO,
-        nodes: AskNodes | None = None,
+        read_xl: ReadXl | None = None,
     ) -> None:
         self.env = env
-        self.nodes = nodes
+        self.read_xl = read_xl
         self.cwd = cwd
         self.stdout = stdout
         self.stderr = stderr
@@ -92,16 +93,16 @@ def prepare(
     cwd: str,
     stdout: TextIO,
     stderr: TextIO,
-    nodes: AskNodes | None = None,
+    read_xl: ReadXl | None = None,
 ) -> CreateRequest | int:
     """The request that the words after `xm create` ask for, or the exit code if that is all.
 
-    `nodes` is asked if a file of xl names NUMA nodes (`cpus = "node:0"`).
+    `read_xl` reads a file of xl; None: it is read here, without knowing the host's NUMA nodes.
 
     Everything that is to be printed until then (the file's own output, a dry run, errors, help)
     goes to the given streams.
     """
-    context = Context(env=env, cwd=cwd, stdout=stdout, stderr=stderr, nodes=nodes)
+    context = Context(env=env, cwd=cwd, stdout=stdout, stderr=stderr, read_xl=read_xl)
     try:
         return _prepare(argv, command, context)
     except UsageError as error:
@@ -164,12 +165,21 @@ def _tree_of_file(path: str, settings: Settings, argv: list[str], context: Conte
 
 
 def _tree_of_xl(text: str, path: str, settings: Settings, context: Context) -> object:
-    """Needs the model, which a file of xm does not: imported when there is such a file."""
-    from xend.config.xlcreate import tree_of_xl
+    """The daemon reads it, if it may be asked: what reads it takes long to import."""
+    read = context.read_xl
+    if read is None:
+        from xend.config.xlcreate import request_of
 
+        read = request_of
     given = {option.name: settings.values[option.name] for option in VARIABLES}
     given = {name: value for name, value in given.items() if name in settings.given}
-    return tree_of_xl(text, path, given | settings.variables, context.warn, context.nodes)
+    found = read(completed(text, given | settings.variables), path)
+    if found["problems"]:
+        raise ConfigError("\n".join(found["problems"]), file=path)
+    for note in found["notes"]:
+        context.warn(note)
+    tree: object = found["vm"]
+    return tree
 
 
 def _text_of_file(path: str, cwd: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from uuid import uuid4
 
 from xend.api.xmlrpc.context import CallContext
-from xend.config import xlcfg, xldevice
+from xend.config import xlcfg, xlcreate, xldevice
 from xend.config.problems import InvalidFile
 from xend.core.ports import DeviceClass
 from xend.errors import InvalidArgument
@@ -46,13 +46,24 @@ async def create(context: CallContext, text: str, filename: str, paused: bool) -
     return -1 if view.domid is None else view.domid
 
 
+async def vm(context: CallContext, text: str, filename: str) -> dict[str, Any]:
+    """`{vm, notes, problems}` of a file of xl: the `(vm …)` that xm sends, and sentences."""
+    return await asyncio.to_thread(xlcreate.request_of, text, filename, await _nodes(context))
+
+
 async def _read(context: CallContext, text: str, filename: str) -> xlcfg.XlResult:
     """Long files take long: not on the loop."""
+    nodes = await _nodes(context)
+    return await asyncio.to_thread(xlcfg.read, text, filename=filename, nodes=nodes)
+
+
+async def _nodes(context: CallContext) -> dict[int, list[int]]:
+    """CPUs of each NUMA node of the host."""
     host = await context.service.host()
     nodes: dict[int, list[int]] = {}
     for cpu, (_, _, node) in enumerate(host.cpu_topology):
         nodes.setdefault(node, []).append(cpu)
-    return await asyncio.to_thread(xlcfg.read, text, filename=filename, nodes=nodes)
+    return nodes
 
 
 _READERS: Final[Mapping[str, Callable[[str], Disk | Vif]]] = {

@@ -58,6 +58,7 @@ _TABLE: Final = (
     _method("set_memory", calls.set_memory, _DOM, Parameter("target", integer)),
     _method("set_max_memory", calls.set_max_memory, _DOM, Parameter("limit", integer)),
     _method("plan", files.plan, _TEXT, _FILENAME, Parameter("json", flag, False)),
+    _method("vm", files.vm, _TEXT, _FILENAME),
     _method("create", files.create, _TEXT, _FILENAME, Parameter("paused", flag, False)),
     _method("attach", files.attach, _DOM, _CLASS, Parameter("spec", text)),
     _method("planned_device", files.planned_device, _CLASS, Parameter("spec", text)),
