@@ -313,7 +313,7 @@ def test_pci_devices(folder: Path, lin: str) -> None:
         assert given or "PCI device" in done.stderr, done.stderr
         assert ("00:01.1" in xl("pci-list", "pci")) == given
         assert ("0000:00:01.1" in xm("pci-list", "pci")) == given
-        assert "already" in refusal("pci-attach", "pci", "0000:00:01.1") or not given
+        assert "attached" in refusal("pci-attach", "pci", "0000:00:01.1") or not given
     finally:
         run("xm", "destroy", "pci")
         run("xl", "pci-assignable-remove", "-r", "00:01.1")
