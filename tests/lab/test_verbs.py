@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from tests.lab.conftest import domains, run
-from tests.lab.guests import config
 from tests.lab.terminal import Terminal
 from tests.lab.verbs import (
     DATA,
@@ -27,6 +26,7 @@ from tests.lab.verbs import (
     eventually,
     gone,
     hypervisor_log,
+    is_paused,
     loop_device,
     refusal,
     start_linux,
@@ -295,28 +295,14 @@ def test_network_interfaces_come_and_go(lin: str) -> None:
     assert "no-such-bridge" in refusal("network-attach", lin, "bridge=no-such-bridge")
 
 
-def test_pci_devices(folder: Path, lin: str) -> None:
-    """The IDE controller of the lab's host: dom0 has no driver for it, so it can be given away.
-
-    To a guest of its own, which knows nothing of PCI and ends with the test."""
+def test_pci_as_far_as_libxl(lin: str) -> None:
+    """The lab's host has no IOMMU, without which xl lets no device be given away: what is asked
+    reaches libxl, which says so, and nothing changes."""
     assert xm("pci-list", lin) == ""
     assert run("modprobe", "xen-pciback").returncode == 0
-    assert Path("/sys/bus/pci/devices/0000:00:01.1").exists()
-    xm("create", "-q", str(config(folder, "pci")))
-    try:
-        assert "assignable" in refusal("pci-attach", "pci", "0000:00:01.1")
-        assert run("xl", "pci-assignable-add", "00:01.1").returncode == 0
-        assert xm("pci-list-assignable-devices") == "0000:00:01.1\n"
-        done = run("xm", "pci-attach", "pci", "0000:00:01.1")
-        given = done.returncode == 0
-        # Without an IOMMU some releases of Xen refuse; then it is libxl that says so.
-        assert given or "PCI device" in done.stderr, done.stderr
-        assert ("00:01.1" in xl("pci-list", "pci")) == given
-        assert ("0000:00:01.1" in xm("pci-list", "pci")) == given
-        assert "attached" in refusal("pci-attach", "pci", "0000:00:01.1") or not given
-    finally:
-        run("xm", "destroy", "pci")
-        run("xl", "pci-assignable-remove", "-r", "00:01.1")
+    assert xm("pci-list-assignable-devices") == ""
+    assert "is not assignable" in refusal("pci-attach", lin, "0000:00:01.1")
+    assert xm("pci-list", lin) == ""
     assert "is not attached" in refusal("pci-detach", lin, "0000:00:01.1")
 
 
@@ -336,7 +322,7 @@ def test_usb_as_far_as_libxl(lin: str) -> None:
         assert "nothing in port 1" in refusal("usb-detach", lin, "0", "1")
         xm("usb-hc-destroy", lin, "0")
     else:  # A PV guest's controller is QEMU's, which this guest does not have.
-        assert "usb" in done.stderr.lower(), done.stderr
+        assert "device model required" in done.stderr, done.stderr
     assert xm("usb-list", lin) == ""
     assert refusal("usb-hc-destroy", lin, "0") == "Device 0 not connected"
 
@@ -367,7 +353,7 @@ def test_triggers_and_debug_keys(lin: str) -> None:
 
 def test_pause_and_rename(lin: str) -> None:
     xm("pause", lin)
-    assert xl_row(lin)[2] == "--p---"
+    assert is_paused(lin)
     assert xm("domstate", lin) == "paused by admin\n"
     assert column(xm("list", "--state=paused"), "Name") == [lin]
     xm("unpause", lin)
@@ -384,7 +370,7 @@ def test_dump_core(lin: str, folder: Path) -> None:
     assert core.read_bytes()[:4] == b"\x7fELF"
     assert core.stat().st_size > 100 * 1024 * 1024
     core.unlink()
-    assert xl_row(lin)[2] != "--p---"
+    assert not is_paused(lin)
     xm("dump-core", "-L", lin)
     [made] = Path("/var/xen/dump").rglob("*.core")
     assert lin in made.name
@@ -412,7 +398,7 @@ def test_top_and_the_viewer(lin: str, folder: Path) -> None:
 def test_shell_serve_help(lin: str) -> None:
     done = run("xm", "shell", stdin=f"domid {lin}\nnosuch\nexit\n")
     assert f"{domains()[lin]}\n" in done.stdout
-    assert "not found" in done.stdout + done.stderr
+    assert "*** Unknown command: nosuch\n" in done.stdout
     request = (
         "<?xml version='1.0'?><methodCall><methodName>xend.domains</methodName><params><param>"
         "<value><int>0</int></value></param></params></methodCall>"
@@ -434,7 +420,7 @@ def test_save_and_restore_here_and_with_xl(lin: str, folder: Path) -> None:
     xm("save", lin, str(path))
     assert lin not in domains()
     xl("restore", "-p", str(path))
-    assert xl_row(lin)[2] == "--p---"
+    assert is_paused(lin)
     assert xl_config(lin)["c_info"]["uuid"] == UUID
     xl("destroy", lin)
     gone(lin)
@@ -444,11 +430,11 @@ def test_save_and_restore_here_and_with_xl(lin: str, folder: Path) -> None:
     assert xm("network-list", lin).splitlines()[1].split()[2] == MAC
     xm("save", "-c", lin, str(path))
     assert domains()[lin] == domid, "a checkpoint leaves it where it is"
-    eventually(lambda: xl_row(lin)[2] != "--p---")
+    eventually(lambda: not is_paused(lin))
     xl("save", lin, str(path))
     gone(lin)
     xm("restore", "-p", str(path))
-    assert xl_row(lin)[2] == "--p---"
+    assert is_paused(lin)
     xm("unpause", lin)
     path.unlink()
 
@@ -463,7 +449,7 @@ def test_what_cannot_be_restored(lin: str, folder: Path) -> None:
     assert refusal("save", lin, "/no/such/folder/x").startswith("xm save: Unable to create file")
     cut = folder / "cut.save"
     cut.write_bytes(b"Xen saved domain, xl format\n \0 \r")
-    assert "too short" in refusal("restore", str(cut))
+    assert "not a valid guest state file" in refusal("restore", str(cut))
     assert set(domains()) == {lin}
 
 
@@ -500,7 +486,7 @@ def test_suspend_and_resume(lin: str, folder: Path) -> None:
         gone(lin)
         assert Path(f"/var/lib/xend/domains/{UUID}/checkpoint.chk").stat().st_size > 10**6
         xm("resume", "-p", lin)
-        assert xl_row(lin)[2] == "--p---"
+        assert is_paused(lin)
         assert refusal("resume", lin).startswith("Error occurred when resuming: ")
         assert refusal("delete", lin) == "Domain is not halted."
     finally:

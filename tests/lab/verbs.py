@@ -64,6 +64,11 @@ def xl_row(name: str) -> tuple[int, int, str]:
     return int(memory), int(vcpus), state
 
 
+def is_paused(name: str) -> bool:
+    """Its VCPU may be blocked as well."""
+    return xl_row(name)[2][2] == "p"
+
+
 def xl_config(name: str) -> dict[str, Any]:
     [found] = json.loads(xl("list", "-l", name))
     config: dict[str, Any] = found["config"]

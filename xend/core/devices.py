@@ -59,6 +59,9 @@ async def _device(
     )
     if backend_path:
         frontend = {**frontend, "backend": backend_path}
+    if "multi-queue-num-queues" in frontend:
+        # Old clients know of one ring: they get the first (xen/include/public/io/netif.h).
+        frontend = {**await _leaves(store, f"{frontend_path}/queue-0"), **frontend}
     if name == "vusb":
         backend = await _controller(store, backend_path or f"{root}/{devid}")
     return DeviceView(shown, devid, frontend, backend)
