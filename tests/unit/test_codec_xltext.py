@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.configurations import MACS, NAMES, PERIPHERALS, PLAIN, UUIDS, few, platforms
 from xend.config.xlcfg import read
-from xend.config.xltext import XlText, list_of, text_of
+from xend.config.xltext import XlText, list_of
+from xend.config.xlwrite import text_of
 from xend.libxl import marshal
 from xend.libxl.marshal_platform import OF_THE_SCREEN
 from xend.model.devices import Disk, Pci, Vfb, Vif
