@@ -27,7 +27,7 @@ CONFIG = {
     "vcpus": 1,
     "kernel": str(LINUX_KERNEL),
     "ramdisk": str(LINUX_INITRD),
-    "extra": "console=hvc0",
+    "cmdline": "console=hvc0",
 }
 PROSPERO = """
 name = "{name}"
