@@ -107,7 +107,6 @@ async def test_a_create_leaves_a_paused_domain_and_a_destroy_nothing(xen: Bench)
     assert await xen.store.read(f"/local/domain/{domid}/name") == config.name
     assert await xen.store.read(f"/local/domain/{domid}/vm") == f"/vm/{config.uuid}"
     assert float(await xen.store.read(f"/vm/{config.uuid}/start_time")) > 0
-    assert await xen.free() < before
     await xen.hypervisor.destroy(domid)
     assert not await xen.present(domid)
     with pytest.raises(DomainNotFound):

@@ -42,7 +42,9 @@ def run(*argv: str, timeout: float = 120, stdin: str = "") -> subprocess.Complet
 def domains() -> dict[str, int]:
     """Name → domid by xl, so that xend is not asked about itself; dom0 left out."""
     lines = run("xl", "list").stdout.splitlines()[1:]
-    found = {line.split()[0]: int(re.split(r"\s{2,}|\s+", line)[1]) for line in lines}
+    rows = [re.fullmatch(r"(.*?) +(\d+) +\d+ +\d+ +\S{6} +[\d.]+", line) for line in lines]
+    assert all(rows), lines
+    found = {row[1]: int(row[2]) for row in rows if row}
     return {name: domid for name, domid in found.items() if domid != 0}
 
 

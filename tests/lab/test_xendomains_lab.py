@@ -94,7 +94,7 @@ def test_over_the_end_of_the_host(service: Service) -> None:
     """The automatic one is saved and comes back as it was; one made by hand is left alone."""
     elsewhere = service.folder / "elsewhere"
     elsewhere.mkdir()
-    (service.auto / AUTO).symlink_to(linux(elsewhere, AUTO, memory=64))
+    (service.auto / AUTO).symlink_to(linux(elsewhere, AUTO, memory=128))
     assert "is not running" in service("status", expect=3)
     assert f"Starting {AUTO}" in service("start")
     assert "lockfile exists" in service("start")
@@ -133,7 +133,7 @@ def test_sysconfig_and_shutdown_of_all(service: Service) -> None:
     elsewhere = service.folder / "elsewhere"
     elsewhere.mkdir()
     service("start")
-    run("xm", "create", "-q", str(linux(elsewhere, OTHER, memory=64)))
+    run("xm", "create", "-q", str(linux(elsewhere, OTHER, memory=128)))
     _until_booted(OTHER)
     service("stop")
     assert domains() == {}

@@ -99,13 +99,13 @@ def test_list_called_wrongly(xm: Run, words: list[str], message: str) -> None:
 
 
 def test_a_record_without_sense(xm: Run, daemon: FakeDaemon) -> None:
-    """What was already printed stays."""
+    """What was already printed stays.  (Our own daemon gives bare `xm list` no records.)"""
     daemon.methods["xend.domains_with_state"] = lambda *_: [["domain", ["memory", "abc"]]]
-    status, out, err = xm("list")
+    status, out, err = xm("list", "--label")
     assert (status, err) == (1, "Error: Invalid argument.\n")
     assert out.startswith("Name  ")
     daemon.methods["xend.domains_with_state"] = lambda *_: None
-    status, out, err = xm("list")
+    status, out, err = xm("list", "--label")
     assert status == 1
     assert err.startswith("Error: xend's answer is not understood: ")
 

@@ -79,6 +79,9 @@ def vcpu_pin(xl: Xl, args: list[str]) -> None:
         xl.complain("xl: xend does not undo what a guest's kernel pinned: leave --force out")
         raise Exit(1)
     message = "Could not set affinity" + ("." if vcpu == "all" else f" for vcpu `{vcpu}'.")
+    if hard is not None and "i" not in flags and xl.row(domid) is None:
+        xl.complain("Could not get domain info")
+        raise Exit(1)
     if hard is not None:
         cpus = ",".join(map(str, sorted(hard)))
         _pin(xl, message, vcpu, "xend.domain.pincpu", domid, vcpu, cpus)

@@ -114,8 +114,10 @@ def _build_info(config: DomainConfig) -> dict[str, Any]:
     if config.shadow_memory:
         info["shadow_memkb"] = config.shadow_memory
     if any(config.affinity):
-        info["vcpu_hard_affinity"] = _affinity(config.affinity, config.vcpus)
-        info["numa_placement"] = "False"
+        hard = info["vcpu_hard_affinity"] = _affinity(config.affinity, config.vcpus)
+        # As xl: not when one mask is meant for all (parse_vcpu_affinity); libxl asks for neither.
+        if len(hard) < config.vcpus or any(row != hard[0] for row in hard):
+            info["numa_placement"] = "False"
     schedule = {}
     if config.cpu_weight != 256:
         schedule["weight"] = config.cpu_weight
