@@ -61,7 +61,7 @@ extern char **environ;
 static int server = -1;
 static volatile sig_atomic_t worker;       /* process that runs the command; 0 before H */
 static volatile sig_atomic_t program;      /* process started for R */
-static volatile sig_atomic_t last_signal;  /* that has been relayed */
+static volatile sig_atomic_t last_signal;  /* that has been relayed, or will be with H */
 
 static const int relayed[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
 
@@ -101,6 +101,8 @@ static _Noreturn void run_plainly(int argc, char **argv)
 {
     char **plain = calloc((size_t)argc + 5, sizeof *plain);
 
+    if (last_signal)
+        die_of((int)last_signal);
     if (plain == NULL)
         _exit(EXIT_LOST);
     plain[0] = (char *)XM_PYTHON;
@@ -116,6 +118,7 @@ static _Noreturn void run_plainly(int argc, char **argv)
 
 /* ---- signals ---- */
 
+/* Before H nobody can tell whether the command has begun, so the signal waits for it. */
 static void relay(int signo)
 {
     int saved = errno;
@@ -124,8 +127,6 @@ static void relay(int signo)
         last_signal = signo;
     if (worker > 0)
         kill((pid_t)worker, signo);
-    else if (signo != SIGWINCH)
-        die_of(signo);
     errno = saved;
 }
 
@@ -341,7 +342,7 @@ static int server_is_at_work(unsigned char *frame)
 
     do
         ready = poll(&wait, 1, PATIENCE_MS);
-    while (ready < 0 && errno == EINTR);
+    while (ready < 0 && errno == EINTR && !last_signal);
     if (ready <= 0)
         shutdown(server, SHUT_RDWR);
     return receive(frame, 5) == 5;
@@ -437,6 +438,8 @@ static _Noreturn void follow(int argc, char **argv, unsigned char *frame)
         switch (frame[0]) {
         case 'H':
             worker = (sig_atomic_t)number;
+            if (last_signal)
+                kill((pid_t)worker, (int)last_signal);
             break;
         case 'X':
             _exit((int)(number & 0xff));

@@ -33,6 +33,8 @@ from tests.faces.xmdaemon import (
     wait_until,
 )
 
+Asked = tuple["subprocess.Popen[str]", socket.socket]
+"""A launcher that has sent its request, and where that came."""
 CONFIG = 'name = "web"\nmemory = 64\nkernel = "/proc/version"\n'
 
 
@@ -187,6 +189,44 @@ def test_signals_end_it(xm: Commands, daemon: FakeDaemon, number: signal.Signals
     assert process.communicate(timeout=10) == ("", "")
     assert process.returncode == -number
     over.set()
+
+
+@pytest.fixture(params=["launcher", "libc_launcher"])
+def asked(request: pytest.FixtureRequest, run_dir: Path, tmp_path: Path) -> Iterator[Asked]:
+    path = request.getfixturevalue(request.param)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(run_dir / "warm.sock"))
+        listener.listen()
+        process = Commands([str(path)], environment(run_dir, tmp_path), tmp_path).start("list")
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(10)
+            assert connection.recv(1 << 16)
+            yield process, connection
+        assert process.communicate(timeout=10) == ("", "")
+        assert process.returncode == -signal.SIGTERM
+
+
+def test_a_signal_before_the_command_is_at_work(asked: Asked) -> None:
+    """The request is taken back."""
+    process, connection = asked
+    process.send_signal(signal.SIGTERM)
+    while connection.recv(1 << 16):
+        pass
+    with pytest.raises(BrokenPipeError):
+        connection.sendall(b"H\0\0\0\1")
+
+
+def test_a_signal_when_the_command_has_just_begun(asked: Asked) -> None:
+    """It gets there as soon as the launcher has learnt where."""
+    process, connection = asked
+    with subprocess.Popen(["sleep", "60"]) as worker:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        process.send_signal(signal.SIGTERM)
+        connection.sendall(b"H" + worker.pid.to_bytes(4, "big"))
+        process.send_signal(signal.SIGCONT)
+        assert worker.wait(10) == -signal.SIGTERM
 
 
 def test_a_killed_worker_is_replaced(warm_xm: Commands, warm: WarmSide, daemon: FakeDaemon) -> None:

@@ -57,6 +57,7 @@ OF_XL = [
     and row.setting.libxl
     and row.name not in OF_THE_SCREEN
     and row.name not in ("videoram", "stdvga", "loader", "bios", "usbversion", "usb", "vga", "rdm")
+    and row.name != "apic"  # xl reads it for HVM only, and libxl asks for it there only
     and row.name not in ("gic_version", "vuart", "tee", "device_tree", "altp2mhvm", "acpi_firmware")
     and not row.name.startswith("spice")
 ]

@@ -85,7 +85,8 @@ def check(text: str, path: Path) -> tuple[XendConfig, list[ConfigError]]:
     try:
         forms = sxp.parse(text, file=str(path))
     except ConfigError as error:
-        return XendConfig({}, path), [error]
+        where = f"{path}:{error.fields['line']}" if "line" in error.fields else str(path)
+        return XendConfig({}, path), [ConfigError(f"{error} ({where})", **error.fields)]
     places = _lines_of_forms(text)
     for form in forms:
         name = str(form[0]) if isinstance(form, list) and form else ""

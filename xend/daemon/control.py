@@ -19,6 +19,7 @@ from xend.errors import ConfigError
 NOT_RUNNING: Final = 3
 """Exit code of `status`, as LSB has it."""
 STOP_SECONDS: Final = 60.0
+RELOAD_SECONDS: Final = 30.0
 
 
 def start(options: Options) -> int:
@@ -122,12 +123,38 @@ def _announced(marker: Path) -> Iterator[None]:
 
 
 def reload(options: Options) -> int:
+    """0 when it goes by the configuration of now.  A mistake in that is a ConfigError, and changes
+    nothing."""
+    from xend.daemon.settings import load
+
     pid = holder(options.pid_file)
     if not pid:
         print("xend: not running", file=sys.stderr)
         return 1
+    load(options)
+    before = _last_read(options)
     _signal(pid, signal.SIGHUP)
+    deadline = time.monotonic() + RELOAD_SECONDS
+    while _last_read(options) == before:
+        if holder(options.pid_file) != pid:
+            print(f"xend: pid {pid} ended before it had read its configuration", file=sys.stderr)
+            return 1
+        if time.monotonic() > deadline:
+            print(
+                f"xend: pid {pid} has not read its configuration in {RELOAD_SECONDS:g} s",
+                file=sys.stderr,
+            )
+            return 1
+        time.sleep(0.02)
     return 0
+
+
+def _last_read(options: Options) -> int | None:
+    """Time of the pid file, which the daemon touches when it has read its configuration again."""
+    try:
+        return options.pid_file.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def status(options: Options) -> int:

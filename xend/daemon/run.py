@@ -159,4 +159,6 @@ class _Daemon:
                 log.warning("options of memory and dumps are read at the next start only")
             self._settings = settings
             log.info("Xend Daemon reloaded its configuration")
+            with contextlib.suppress(OSError):
+                os.utime(self._options.pid_file)
         self._notifier.ready()

@@ -116,12 +116,23 @@ class Idempotency:
             await respond(error)(scope, receive, send)
             return
         self._busy.add(place)
+        held: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            """Whoever has the whole answer may repeat the request: it is kept by then."""
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                held.append(message)
+            else:
+                await send(message)
+
         try:
             body = await read_body(scope, receive, self._max_body)
             receive = replay(body, receive)
-            await self._once(key, place, _fingerprint(scope, body), scope, receive, send)
+            await self._once(key, place, _fingerprint(scope, body), scope, receive, hold)
         finally:
             self._busy.discard(place)
+        for message in held:
+            await send(message)
 
     async def _once(
         self, key: str, place: str, print_: str, scope: Scope, receive: Receive, send: Send
