@@ -189,6 +189,8 @@ def main(args: list[str]) -> None:
     else:
         listener = listen(options["--socket"])
     listener.setblocking(False)
+    if os.getpriority(os.PRIO_PROCESS, 0) < 0:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)  # that is the daemon's
     import_everything()
     Supervisor(listener, _run_dir(options["--socket"]), daemon).run()
 

@@ -10,6 +10,8 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
 
 from xend.api.faces import Faces
 from xend.api.facts import LinuxFacts
@@ -27,6 +29,7 @@ from xend.daemon.warm import WarmProcess, warm_command
 from xend.errors import XendError
 
 log = logging.getLogger("xend.daemon")
+NICE: Final = -10
 
 
 def run(options: Options) -> int:
@@ -61,6 +64,15 @@ def _report(options: Options, text: str) -> None:
         os.write(options.status_fd, f"{text}\n".encode())
 
 
+def _go_first() -> None:
+    """Whoever only looks is answered while builds, their hotplug scripts and boot loaders want all
+    CPUs.  Our session is its own group for the scheduler where sched_autogroup_enabled is set, and
+    there nice alone has no effect beyond it (sched(7)); workers go back to 0."""
+    with contextlib.suppress(OSError):  # In a container, perhaps: then it waits its turn.
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+        Path("/proc/self/autogroup").write_text(str(NICE))
+
+
 class _Daemon:
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -81,6 +93,8 @@ class _Daemon:
             self._log.start(settings.log_file, settings.log_level, stderr=options.status_fd is None)
             stack.callback(self._log.close)
             _tell(settings)
+            if options.hypervisor == "xen":
+                _go_first()
             try:
                 await self._serve(stack, settings)
             except XendError as error:

@@ -37,6 +37,8 @@ def main(parent: int) -> int:
     """`parent` is the daemon's pid.  Ends at the end of stdin."""
     if lib.xend_die_with_parent(parent):
         return 1
+    if os.getpriority(os.PRIO_PROCESS, 0) < 0:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)  # that is the daemon's
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # a script's stdout must not get between our lines
 
