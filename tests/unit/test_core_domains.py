@@ -266,6 +266,41 @@ async def test_lists_at_once_share_one_hypercall(host: SimHost) -> None:
     assert calls == 1
 
 
+async def test_lists_while_domains_change_wait_for_two_at_most(host: SimHost) -> None:
+    """Whoever asks after a change sees it, and a crowd does not queue up behind its own lists."""
+    await asyncio.sleep(0.3)
+    calls, most, under_way = 0, 0, 0
+    real = host.hypervisor.list_domains
+
+    async def slow() -> object:
+        nonlocal calls, most, under_way
+        calls += 1
+        under_way += 1
+        most = max(most, under_way)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        under_way -= 1
+        return await real()
+
+    host.hypervisor.list_domains = slow  # type: ignore[method-assign,assignment]
+    snapshot = host.service._snapshot
+    seen: list[list[str]] = []
+
+    async def change_and_look(number: int) -> None:
+        for _ in range(3 * number):
+            await asyncio.sleep(0)
+        domain = host.machine.add(guest(f"theirs-{number}"))
+        host.machine.introduce(domain)
+        snapshot.invalidate()
+        views = await host.service.list()
+        seen.append([view.name for view in views if view.name == f"theirs-{number}"])
+
+    await asyncio.gather(*map(change_and_look, range(20)))
+    assert seen == [[f"theirs-{number}"] for number in range(20)]
+    assert most == 1
+    assert calls <= 5
+
+
 async def test_others_domains_appear_named_and_foreign(host: SimHost) -> None:
     domain = host.machine.add(guest("theirs"))
     host.machine.populate(domain)

@@ -32,6 +32,20 @@ Changed = Callable[[str, Identity], None]
 """Called with `created`, `renamed` or `destroyed` when a domain is first seen, or gone."""
 
 
+class _Flight:
+    """A list that several wait for."""
+
+    task: asyncio.Task[None]
+
+    def __init__(self, before: _Flight | None) -> None:
+        self.before = before
+        """The one that is under way, if any: its turn is first."""
+        self.age: int | None = None
+        """Of the snapshot when it was asked for; None: it is not yet, so it will see all that
+        has been done."""
+        self.listed = asyncio.Event()
+
+
 class Snapshot:
     def __init__(
         self,
@@ -58,7 +72,9 @@ class Snapshot:
         self._pools_stale = False
         self._taken_at = float("-inf")
         self._age = 0
-        self._flight: tuple[int, asyncio.Task[None]] | None = None
+        self._flight: _Flight | None = None
+        """The last one."""
+        self._flights: set[asyncio.Task[None]] = set()
         self._rings_ask_again = float("-inf")
         self._learning: dict[Domid, asyncio.Task[None]] = {}
 
@@ -72,10 +88,12 @@ class Snapshot:
         if not force and self._clock.monotonic() - self._taken_at <= allowed:
             return
         flight = self._flight
-        if flight is None or flight[0] != self._age or flight[1].done():
-            task = asyncio.create_task(self._take(self._age), name="xend-list")
-            flight = self._flight = (self._age, task)
-        await asyncio.shield(flight[1])
+        if flight is None or flight.age not in (None, self._age) or flight.task.done():
+            flight = self._flight = _Flight(before=flight)
+            flight.task = asyncio.create_task(self._take(flight), name="xend-list")
+            self._flights.add(flight.task)
+            flight.task.add_done_callback(self._flights.discard)
+        await asyncio.shield(flight.task)
 
     @property
     def age(self) -> int:
@@ -105,9 +123,8 @@ class Snapshot:
     def builds_under_way(self) -> bool:
         return bool(self._building)
 
-    async def _take(self, age: int) -> None:
-        asked = self._clock.monotonic()
-        infos = {info.domid: info for info in await self._hypervisor.list_domains()}
+    async def _take(self, flight: _Flight) -> None:
+        infos, asked, age = await self._listed(flight)
         if self._pools_stale or any(info.cpupool not in self._pools for info in infos.values()):
             self._pools_stale = False
             self._pools = dict(await self._hypervisor.cpupools())
@@ -120,6 +137,19 @@ class Snapshot:
             self._taken_at = asked
             for domid in [domid for domid in self._known if domid not in infos]:
                 self.forget(domid)
+
+    async def _listed(self, flight: _Flight) -> tuple[dict[Domid, DomainInfo], float, int]:
+        """What runs, when that was asked for, and the age then.  One list at a time: however many
+        ask while domains change, each waits for the one under way and for its own at most."""
+        try:
+            if flight.before is not None:
+                await flight.before.listed.wait()
+                flight.before = None
+            age = flight.age = self._age
+            asked = self._clock.monotonic()
+            return {info.domid: info for info in await self._hypervisor.list_domains()}, asked, age
+        finally:
+            flight.listed.set()
 
     def _is_known(self, info: DomainInfo) -> bool:
         identity = self._known.get(info.domid)
@@ -341,9 +371,10 @@ class Snapshot:
             task.cancel()
         if learning:
             await asyncio.wait(learning)
-        if self._flight is not None and not self._flight[1].done():
-            self._flight[1].cancel()
-            await asyncio.wait([self._flight[1]])
+        for task in self._flights:
+            task.cancel()
+        if self._flights:
+            await asyncio.wait(self._flights)
         await self._naming.close()
 
 
