@@ -95,6 +95,7 @@ def build(
     app.state.records = records
     app.state.paths = AllowedPaths(paths)
     app.state.domain_renderer = DomainRenderer()
+    app.state.event_texts = events.EventTexts()
     app.state.stopping = asyncio.Event()
     once = Idempotency(Answers(app, service), records, service, MAX_BODY)
     return RestApp(app, once, access)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -13,11 +13,12 @@ from xend.api.rest.configs import config_etag
 from xend.api.rest.documents import (
     DOMAIN_FIELDS,
     DomainRenderer,
+    DomainRow,
     config_document,
     domain_document,
 )
 from xend.api.rest.jobs import Service, Submit
-from xend.api.rest.lists import Paged, answer, document_answer, tagged, wants_lines
+from xend.api.rest.lists import Paged, answer, document_answer
 from xend.api.rest.parameters import IfMatch, Ref, required_match
 from xend.api.rest.schemas import DomainList, DomainShown, DomainWithConfig, OperationShown
 from xend.errors import DomainNotFound
@@ -36,15 +37,20 @@ async def list_domains(
     request: Request, service: Service, _: Viewer, page: Paged, state: State = "all"
 ) -> Response:
     views = await service.list(state)
-    if page.plain and not wants_lines(request):
-        renderer: DomainRenderer = request.app.state.domain_renderer
-        return tagged(request, b'{"items":[' + renderer.render(views) + b'],"next":null}')
-    documents = [domain_document(view) for view in views]
-    return answer(request, documents, page, known=DOMAIN_FIELDS, id_of=_id)
+    renderer: DomainRenderer = request.app.state.domain_renderer
+    renderer.forget_others(len(views))
+    return answer(
+        request,
+        [DomainRow(view) for view in views],
+        page,
+        known=DOMAIN_FIELDS,
+        id_of=_id,
+        render=lambda rows: renderer.render(row.view for row in rows),
+    )
 
 
-def _id(document: Any) -> str:
-    return f"{document['uuid']}/{document['domid']}"
+def _id(row: DomainRow) -> str:
+    return f"{row.view.uuid}/{row.view.domid}"
 
 
 @router.get(

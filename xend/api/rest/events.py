@@ -127,15 +127,30 @@ class Reader:
                 coming.exception()
 
 
+class EventTexts:
+    """The JSON of the newest events, made once for all who follow them."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[Event, str] | None] = [None] * _CHUNK
+
+    def of(self, event: Event) -> str:
+        place = event.seq % _CHUNK
+        kept = self._kept[place]
+        if kept is None or kept[0] is not event:
+            kept = self._kept[place] = (event, json.dumps(event_document(event)))
+        return kept[1]
+
+
 class EventStream(Response):
     """text/event-stream (WHATWG HTML, server-sent events)."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, texts: EventTexts) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._reader = reader
+        self._texts = texts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -161,19 +176,18 @@ class EventStream(Response):
         try:
             async with aclosing(self._reader.portions()) as portions:
                 async for events in portions:
-                    await say("".join(map(_sse, events)) or ": still here\n\n")
+                    await say("".join(map(self._sse, events)) or ": still here\n\n")
         except XendError as error:
             last = f"event: error\ndata: {json.dumps(problem(error))}\n\n"
         await say(last, more=False)
+
+    def _sse(self, event: Event) -> str:
+        return f"id: {event.seq}\ndata: {self._texts.of(event)}\n\n"
 
 
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _sse(event: Event) -> str:
-    return f"id: {event.seq}\ndata: {json.dumps(event_document(event))}\n\n"
 
 
 @router.get(
@@ -212,7 +226,8 @@ async def stream_events(
     if last_event_id is not None:
         after = _number(last_event_id)
     subscription = service.events.subscribe(after, topics=wanted_topics(topics), backlog=BACKLOG)
-    return EventStream(Reader(subscription, request.app.state.stopping))
+    state = request.app.state
+    return EventStream(Reader(subscription, state.stopping), state.event_texts)
 
 
 def _number(text: str) -> int:
@@ -258,12 +273,13 @@ async def websocket_events(websocket: WebSocket) -> None:
 
 async def _pump_websocket(websocket: WebSocket, reader: Reader) -> None:
     code, reason = _GOING_AWAY, "xend stops"
+    texts: EventTexts = websocket.app.state.event_texts
     try:
         async with aclosing(reader.portions()) as portions:
             async for events in portions:
                 for event in events:
                     async with asyncio.timeout(STALL_SECONDS):
-                        await websocket.send_text(json.dumps(event_document(event)))
+                        await websocket.send_text(texts.of(event))
     except XendError as error:
         # 123 bytes are all that a close frame has room for (RFC 6455 §5.5).
         code, reason = _TOO_SLOW, f"{error.key}: {error}"[:123]

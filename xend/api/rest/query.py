@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from xend.api.rest.refusals import InvalidQuery
 from xend.api.rest.suggestions import did_you_mean
@@ -27,6 +27,7 @@ _TERM = re.compile(rf'({_PATH})(!=|<=|>=|=|<|>|~)("(?:[^"\\]|\\.)*"|[^,]*)(?:,|\
 MAX_TERMS: Final = 16
 
 Document = Mapping[str, Any]
+D = TypeVar("D", bound=Document)
 Test = Callable[[Document], bool]
 
 
@@ -151,7 +152,7 @@ def parse_sort(text: str, known: Sequence[str]) -> tuple[Order, ...]:
     return tuple(orders)
 
 
-def sorted_by(documents: Sequence[Document], orders: Sequence[Order]) -> list[Document]:
+def sorted_by(documents: Sequence[D], orders: Sequence[Order]) -> list[D]:
     """Stable; null before everything else."""
     found = list(documents)
     for order in reversed(orders):
