@@ -1,94 +1,29 @@
-"""xm against xl, in one boot, interleaved: medians and ratios.
+"""xm against xl, in one boot, interleaved: create and destroy, and what the daemon itself takes.
 
-Runs inside the lab's dom0 (`make bench`).  Absolute times under emulation transfer nowhere; ratios
-to xl in the same boot do.  Differences below ten per cent mean nothing.
+Runs inside the lab's dom0 (`make bench`); bench_verbs.py has the other verbs.  Absolute times under
+emulation transfer nowhere; ratios to xl in the same boot do.  Differences below ten per cent mean
+nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
+from tests.bench.measure import XL, XM, Report, Row, interleaved, timed
 from tests.lab.guests import config, linux
-
-XL = "/usr/sbin/xl"
-XM = "/usr/sbin/xm"
-NULL = os.open(os.devnull, os.O_RDWR)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the report; times in ms, medians."""
-
-    what: str
-    xm: float
-    xl: float
-    aim: float | None
-
-    @property
-    def ratio(self) -> float:
-        return self.xm / self.xl
-
-    def text(self) -> str:
-        verdict = ""
-        if self.aim is not None:
-            verdict = f"  aim {self.aim:.2f}  " + ("met" if self.ratio <= self.aim else "MISSED")
-        return f"{self.what:34} {self.xm:9.1f} {self.xl:9.1f} {self.ratio:7.2f}{verdict}"
-
-
-def timed(*argv: str) -> float:
-    """Milliseconds from start to end of a process whose output nobody reads."""
-    began = time.perf_counter()
-    pid = os.posix_spawn(
-        argv[0],
-        argv,
-        os.environ,
-        file_actions=[(os.POSIX_SPAWN_DUP2, NULL, fd) for fd in (0, 1, 2)],
-    )
-    _, status = os.waitpid(pid, 0)
-    spent = (time.perf_counter() - began) * 1000
-    if status != 0:
-        raise RuntimeError(f"{' '.join(argv)} ended with {os.waitstatus_to_exitcode(status)}")
-    return spent
-
-
-def interleaved(rounds: int, *runs: Callable[[], float]) -> list[float]:
-    """Medians of several measurements taken in turns."""
-    times: list[list[float]] = [[] for _ in runs]
-    for number in range(rounds):
-        for index, measure in enumerate(runs):
-            spent = measure()
-            if number > 0:  # the first round warms caches for both
-                times[index].append(spent)
-    return [statistics.median(column) for column in times]
 
 
 def listing(guests: int, rounds: int) -> Row:
     ours, theirs = interleaved(rounds, lambda: timed(XM, "list"), lambda: timed(XL, "list"))
     return Row(f"list, {guests} guests", ours, theirs, 0.20)
-
-
-def lookups(guests: int, rounds: int) -> list[Row]:
-    found = []
-    for verb, aim in (("info", None), ("domid", None)):
-        tail = ["Domain-0"] if verb == "domid" else []
-        ours, theirs = interleaved(
-            rounds,
-            lambda verb=verb, tail=tail: timed(XM, verb, *tail),  # type: ignore[misc]
-            lambda verb=verb, tail=tail: timed(XL, verb, *tail),  # type: ignore[misc]
-        )
-        found.append(Row(f"{verb}, {guests} guests", ours, theirs, aim))
-    return found
 
 
 def create_and_destroy(what: str, path: Path, rounds: int, aims: tuple[float, float]) -> list[Row]:
@@ -140,17 +75,11 @@ def processes() -> list[tuple[str, int, int]]:
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--guests", type=int, nargs="*", default=[1, 10, 50])
+    parser.add_argument("--guests", type=int, nargs="*", default=[10])
     parser.add_argument("--json", type=Path, help="write the numbers there too")
     options = parser.parse_args(arguments)
     subprocess.run(["/usr/sbin/xend", "start"], check=True)
-    rows: list[Row] = []
-    print(f"{'median, ms':34} {'xm':>9} {'xl':>9} {'ratio':>7}")
-
-    def report(row: Row) -> None:
-        rows.append(row)
-        print(row.text(), flush=True)
-
+    report = Report()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         started: list[str] = []
@@ -162,19 +91,17 @@ def main(arguments: Sequence[str]) -> int:
                     path = config(folder, name)
                     timed(XM, "create", "-q", str(path))
                     started.append(name)
-                report(listing(count, options.rounds))
+                report.add(listing(count, options.rounds))
                 if count == 10:
                     memory_report = processes()
-                    for row in lookups(count, options.rounds):
-                        report(row)
         finally:
             for name in started:
                 timed(XM, "destroy", name)
         tiny, big = config(folder, "bench-tiny"), linux(folder, "bench-linux", memory=96)
         for row in create_and_destroy("tiny", tiny, options.rounds, (0.75, 0.80)):
-            report(row)
+            report.add(row)
         for row in create_and_destroy("Linux", big, options.rounds, (0.90, 0.80)):
-            report(row)
+            report.add(row)
     start = daemon_start(5)
     print(f"{'daemon start to ready':34} {start:9.1f}")
     total = sum(rss for _, rss, _ in memory_report)
@@ -187,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
         options.json.write_text(
             json.dumps(
                 {
-                    "rows": [[r.what, r.xm, r.xl, r.aim] for r in rows],
+                    "rows": report.plain(),
                     "start_ms": start,
                     "rss_kib": total,
                     "pss_kib": shared,
