@@ -1,39 +1,33 @@
 """Programs of others, as Debian ships them, against xm and the daemon on a simulated host.
 
-The packages are fetched and unpacked into a scratch folder; nothing is installed.
+test_xen_tools.py has xen-tools' other half, which makes domains.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import shutil
 import subprocess
-import sys
 import xml.etree.ElementTree as Xml
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faces.xmdaemon import wait_until
-from tests.faces.xmreplay import CHECKOUT
-
-PERL = (
-    *("libuniversal-require-perl", "libfile-which-perl", "libxml-treepp-perl", "libnet-ip-perl"),
-    *("libtext-template-perl", "libwww-perl", "liburi-perl", "libhttp-message-perl"),
-    *("libhttp-date-perl", "libencode-locale-perl", "liblwp-mediatypes-perl", "libtry-tiny-perl"),
-    *("libhtml-parser-perl", "libhttp-daemon-perl", "libio-html-perl", "libclone-perl"),
-    *("libtimedate-perl", "libnet-http-perl", "libparse-edid-perl", "libxml-simple-perl"),
-    *("libxml-sax-perl", "libxml-sax-base-perl", "libxml-namespacesupport-perl"),
-    *("libproc-daemon-perl", "libproc-processtable-perl", "libio-socket-ssl-perl"),
-    *("libnet-ssleay-perl", "liblwp-protocol-https-perl", "perl-openssl-defaults"),
-    *("libconfig-inifiles-perl", "libdata-validate-domain-perl", "libdata-validate-ip-perl"),
-    *("libdata-validate-uri-perl", "libnetaddr-ip-perl", "libnet-domain-tld-perl"),
-    *("libnet-ipv6addr-perl", "libnet-netmask-perl", "libfile-slurp-perl", "liblog-message-perl"),
-    *("liblog-message-simple-perl", "libsort-versions-perl", "libterm-ui-perl"),
+from tests.faces.debian import (
+    ALONE,
+    FACTER,
+    HIDDEN_XL,
+    PERL,
+    XEN_TOOLS,
+    can_hide_files,
+    perl_folders,
+    simulated_host,
+    unpacked,
 )
-CLIENTS = ("fusioninventory-agent", "ocsinventory-agent", "resource-agents", "xen-tools")
+
+CLIENTS = ("fusioninventory-agent", "ocsinventory-agent", "resource-agents")
 
 CONFIG = """
 name = "{name}"
@@ -42,9 +36,6 @@ kernel = "/proc/version"
 vcpus = 2
 vif = ["mac=00:16:3e:00:00:{number:02x},bridge=xenbr0"]
 """
-ALONE = ["unshare", "--mount", "--propagation", "private"]
-HIDDEN_XL = "for xl in /usr/sbin/xl /sbin/xl; do [ ! -e $xl ] || mount --bind /dev/null $xl; done"
-"""The agent takes xl where there is one."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,67 +43,26 @@ def _loop_never_blocked() -> None:
     """The daemon's loop is in another process."""
 
 
-def download(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["apt-get", "download", "-q", *CLIENTS, *PERL],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root below which they are."""
-    if shutil.which("apt-get") is None:
-        pytest.fail("these tests run Debian's packages: they need apt-get and dpkg-deb")
-    folder = tmp_path_factory.mktemp("packages")
-    done = download(folder)
-    if done.returncode != 0:  # The lists may be missing, or name versions that are gone.
-        subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
-        done = download(folder)
-    if done.returncode != 0:
-        pytest.fail(f"apt-get cannot fetch the clients:\n{done.stdout}{done.stderr}")
-    root = folder / "root"
-    for package in sorted(folder.glob("*.deb")):
-        subprocess.run(["dpkg-deb", "-x", package, root], check=True)
-    return root
+    return unpacked(tmp_path_factory.mktemp("packages"), [*CLIENTS, *PERL, *XEN_TOOLS, *FACTER])
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with the program `xm` and configurations; `web` runs and `idle` is halted."""
     folder = tmp_path_factory.mktemp("host")
-    run_dir = folder / "run"
-    options = [
-        *("--hypervisor", "sim", "--config", "/nosuch"),
-        *("--run-dir", str(run_dir), "--state-dir", str(folder / "state")),
-    ]
-    subprocess.run([sys.executable, "-m", "xend", "start", *options], cwd=CHECKOUT, check=True)
-    wait_until((run_dir / "cli.sock").exists)
-    (folder / "bin").mkdir()
-    program = folder / "bin/xm"
-    program.write_text(
-        f"#!/bin/sh\nXEND_RUN_DIR={run_dir} XM_CONFIG_FILE=/nosuch PYTHONPATH={CHECKOUT} "
-        f'exec {sys.executable} -m xend.cli "$@"\n'
-    )
-    program.chmod(0o755)
-    for number, name in enumerate(("web", "idle", "cluster")):
-        (folder / name).write_text(CONFIG.format(name=name, number=number))
-    subprocess.run([program, "create", "-q", folder / "web"], check=True)
-    subprocess.run([program, "new", "-q", folder / "idle"], check=True)
-    yield folder
-    subprocess.run([sys.executable, "-m", "xend", "stop", *options], cwd=CHECKOUT, check=True)
+    with simulated_host(folder) as program:
+        for number, name in enumerate(("web", "idle", "cluster")):
+            (folder / name).write_text(CONFIG.format(name=name, number=number))
+        subprocess.run([program, "create", "-q", folder / "web"], check=True)
+        subprocess.run([program, "new", "-q", folder / "idle"], check=True)
+        yield folder
 
 
 def environment(clients: Path, host: Path, **more: str) -> dict[str, str]:
-    machine = os.uname().machine
-    perl = [
-        clients / "usr/share/perl5",
-        *clients.glob(f"usr/lib/{machine}-linux-gnu/perl5/*"),
-        clients / "usr/share/fusioninventory/lib",
-    ]
+    perl = [*perl_folders(clients), clients / "usr/share/fusioninventory/lib"]
     return {
         "PATH": f"{host}/bin:/usr/bin:/bin",
         "PERL5LIB": ":".join(map(str, perl)),
@@ -205,12 +155,6 @@ def test_xen_tools_spares_a_guest_that_runs(clients: Path, host: Path, tmp_path:
     assert [entry.name for entry in (tmp_path / "domains").iterdir()] == ["web"]
 
 
-def can_hide_files() -> bool:
-    if os.geteuid() != 0 or shutil.which("unshare") is None:
-        return False
-    return subprocess.run([*ALONE, "true"], check=False, capture_output=True).returncode == 0
-
-
 if can_hide_files():
     RUNNING, NOT_RUNNING = 0, 7  # OCF_SUCCESS, OCF_NOT_RUNNING
 
@@ -249,3 +193,39 @@ if can_hide_files():
         assert agent("stop") == 0
         assert agent("monitor") == NOT_RUNNING
         assert agent("stop") == 0
+
+    def test_facter(clients: Path, host: Path, tmp_path: Path) -> None:
+        """It takes /dev/xen/evtchn for the sign of dom0, and runs /usr/sbin/xm."""
+        gems = clients / "usr/share/rubygems-integration/all/gems"
+        libraries = clients / "usr/lib" / f"{os.uname().machine}-linux-gnu"
+        ruby = [
+            *gems.glob("*/lib"),
+            *(clients / "usr/lib/ruby" / part for part in ("vendor_ruby", "3.1.0")),
+            *(libraries / "ruby" / part for part in ("3.1.0", "vendor_ruby/3.1.0")),
+        ]
+        devices = tmp_path / "dev"
+        (devices / "xen").mkdir(parents=True)
+        (devices / "xen/evtchn").touch()
+        for name in ("null", "urandom"):
+            (devices / name).touch()
+        dom0 = (
+            f"for device in null urandom; do mount --bind /dev/$device {devices}/$device; done; "
+            f"mount --rbind {devices} /dev; mount --bind {host}/bin /usr/sbin; exec "
+        )
+        facter = f"{clients}/usr/bin/ruby3.1 --disable-gems {clients}/usr/bin/facter --json"
+        done = subprocess.run(
+            [*ALONE, "sh", "-c", f"{dom0}{facter} xen xendomains"],
+            env=environment(
+                clients,
+                host,
+                RUBYLIB=":".join(map(str, ruby)),
+                LD_LIBRARY_PATH=str(libraries),
+            ),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        facts = json.loads(done.stdout)
+        assert sorted(facts["xen"]["domains"]) == ["idle", "web"], done.stderr
+        assert sorted(facts["xendomains"].split(",")) == ["idle", "web"]
