@@ -82,7 +82,8 @@ def simulated_host(folder: Path, inside: Sequence[str] = ()) -> Iterator[Path]:
         *("--hypervisor", "sim", "--config", "/nosuch"),
         *("--run-dir", str(run_dir), "--state-dir", str(folder / "state")),
     ]
-    subprocess.run([*xend, "start", *options], cwd=CHECKOUT, check=True)
+    here = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    subprocess.run([*xend, "start", *options], env=here, check=True)
     try:
         wait_until((run_dir / "cli.sock").exists)
         (folder / "bin").mkdir()
@@ -94,7 +95,7 @@ def simulated_host(folder: Path, inside: Sequence[str] = ()) -> Iterator[Path]:
         program.chmod(0o755)
         yield program
     finally:
-        subprocess.run([*xend, "stop", *options], cwd=CHECKOUT, check=True)
+        subprocess.run([*xend, "stop", *options], env=here, check=True)
 
 
 def can_hide_files() -> bool:
