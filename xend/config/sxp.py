@@ -129,25 +129,50 @@ def pretty(value: object, width: int = 80) -> str:
     A list that does not fit in the rest of its line is broken after its first item, every
     further item on a line of its own, and the closing parenthesis in the list's column.
     """
-    lines: list[str] = []
-    _lay_out(value, width, 0, lines, 0)
-    return "".join(lines) + "\n"
+    pieces: list[str] = []
+    _lay_out(_measured(value, width, 0), width, 0, pieces)
+    return "".join(pieces) + "\n"
 
 
-def _lay_out(value: object, width: int, column: int, out: list[str], depth: int) -> int:
-    """Writes `value` from `column` on; returns the column after it."""
-    flat = _flat(value, _quote_repr, depth)
-    if not isinstance(value, list) or column + len(flat) <= width:
+_Measured = tuple[str, "list[str | _Measured]"]
+"""A value on one line, and its items in case that it must be broken."""
+
+
+def _measured(value: object, width: int, depth: int) -> str | _Measured:
+    """Each value is written out once only; without its items where it cannot be broken: an item
+    of depth N begins in column 4 N at most."""
+    if not isinstance(value, (list, tuple)):
+        return _flat(value, _quote_repr, depth)
+    if depth == MAX_DEPTH:
+        raise _too_deep()
+    items: list[str | _Measured] = []
+    texts: list[str] = []
+    for item in value:
+        plain = type(item) is str and _ATOM.match(item)
+        measured = item if plain else _measured(item, width, depth + 1)
+        items.append(measured)
+        texts.append(measured if type(measured) is str else measured[0])
+    text = "(" + " ".join(texts) + ")"
+    fits = len(text) + 4 * depth <= width
+    return text if fits or isinstance(value, tuple) else (text, items)
+
+
+def _lay_out(value: str | _Measured, width: int, column: int, out: list[str]) -> None:
+    """Writes `value` from `column` on."""
+    if isinstance(value, str):
+        out.append(value)
+        return
+    flat, items = value
+    if column + len(flat) <= width:
         out.append(flat)
-        return column + len(flat)
+        return
     out.append("(")
-    if value:
-        _lay_out(value[0], width, column + 1, out, depth + 1)
-    for item in value[1:]:
+    if items:
+        _lay_out(items[0], width, column + 1, out)
+    for item in items[1:]:
         out.append("\n" + " " * (column + 4))
-        _lay_out(item, width, column + 4, out, depth + 1)
+        _lay_out(item, width, column + 4, out)
     out.append("\n" + " " * column + ")")
-    return column + 1
 
 
 def _flat(value: object, quote: Callable[[str], str], depth: int) -> str:
@@ -155,7 +180,7 @@ def _flat(value: object, quote: Callable[[str], str], depth: int) -> str:
         return value if type(value) is str and _ATOM.match(value) else quote(value)
     if isinstance(value, (list, tuple)):
         if depth == MAX_DEPTH:
-            raise ConfigError(f"lists nested deeper than {MAX_DEPTH}", value="(...)")
+            raise _too_deep()
         return "(" + " ".join([_flat(item, quote, depth + 1) for item in value]) + ")"
     if isinstance(value, bool):
         return str(value)
@@ -164,6 +189,10 @@ def _flat(value: object, quote: Callable[[str], str], depth: int) -> str:
     if isinstance(value, int) and not isinstance(value, Long):
         return str(value)
     return quote(str(int(value)) if isinstance(value, Long) else str(value))
+
+
+def _too_deep() -> ConfigError:
+    return ConfigError(f"lists nested deeper than {MAX_DEPTH}", value="(...)")
 
 
 def show_float(value: float) -> str:
