@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.faces.conftest import Host
 from tests.faces.restclient import WAIT, check_problem, client_of, config, made
-from xend.api.rest.configs import merged
+from xend.api.rest.merging import merged
 
 XM = {"Content-Type": "text/x-python"}
 SXP = {"Content-Type": "application/sxp"}

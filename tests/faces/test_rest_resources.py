@@ -292,3 +292,115 @@ async def test_import(host: Host, rest: httpx.AsyncClient) -> None:
     assert (await get(rest, HERE))["power_state"] == "halted"
     response = await rest.post("/v1/import/xend", json={"path": "/etc"}, headers=WAIT)
     check_problem(response, 403, "permission-denied")
+
+
+async def test_a_rate_is_changed_under_the_guest(rest: httpx.AsyncClient) -> None:
+    await made(rest, settings={"vifs": [{"mac": "00:16:3e:00:00:01", "rate": "10Mb/s"}]})
+
+    async def rate() -> Any:
+        nic = await get(rest, f"{HERE}/nics/0")
+        return nic["configured"]["rate"], nic["attached"]["backend"].get("rate")
+
+    assert await rate() == ("10Mb/s", "62500,50000")
+    change = await rest.patch(f"{HERE}/nics/0", json={"rate": "250KB/s@20ms"}, headers=WAIT)
+    assert change.status_code == 200, change.text
+    assert await rate() == ("250KB/s@20ms", "5000,20000")
+    assert (await rest.patch(f"{HERE}/nics/0", json={"rate": None}, headers=WAIT)).is_success
+    assert await rate() == ("", None)
+    wrong = await rest.patch(f"{HERE}/nics/0", json={"rate": "fast"}, headers=WAIT)
+    check_problem(wrong, 422, "config.invalid")
+    assert await rate() == ("", None)
+
+
+async def test_devices_are_replaced_only_on_request(rest: httpx.AsyncClient) -> None:
+    nic = {"mac": "00:16:3e:00:00:01", "bridge": "xenbr0"}
+    await made(rest, settings={"vifs": [nic, {}], "disks": [DISK]})
+    for path, change in ((f"{HERE}/disks/xvdb", {"access": "r"}), (f"{HERE}/nics/0", {"ip": "1"})):
+        refused = await rest.patch(path, json=change, headers=WAIT)
+        problem = check_problem(refused, 409, "domain.bad-state")
+        assert "replug" in problem["detail"]
+        assert not change.items() <= (await get(rest, path))["configured"].items()
+    change = await rest.patch(f"{HERE}/disks/xvdb?replug=1", json={"access": "r"}, headers=WAIT)
+    assert change.status_code == 200, change.text
+    disk = await get(rest, f"{HERE}/disks/xvdb")
+    assert (disk["configured"]["access"], disk["attached"]["backend"]["mode"]) == ("r", "r")
+    change = await rest.patch(f"{HERE}/nics/0?replug=1", json={"bridge": "xenbr1"}, headers=WAIT)
+    assert change.status_code == 200, change.text
+    nics = (await get(rest, f"{HERE}/nics"))["items"]
+    assert [item["id"] for item in nics] == ["0", "1"]
+    assert nics[0]["attached"]["backend"]["bridge"] == "xenbr1"
+    for path, change_ in (("disks/xvdb", {"vdev": "xvdc"}), ("nics/0", {"mac": None})):
+        refused = await rest.patch(f"{HERE}/{path}?replug=1", json=change_, headers=WAIT)
+        assert "another" in check_problem(refused, 409, "domain.bad-state")["detail"]
+
+
+async def test_a_medium_is_changed_by_a_patch_too(rest: httpx.AsyncClient) -> None:
+    drive = {"vdev": "hdc", "device_type": "cdrom", "access": "r", "path": "/a.iso"}
+    await made(rest, settings={"disks": [drive]})
+    change = await rest.patch(f"{HERE}/disks/hdc", json={"path": "/b.iso"}, headers=WAIT)
+    assert change.status_code == 200, change.text
+    assert (await get(rest, f"{HERE}/disks/hdc"))["configured"]["path"] == "/b.iso"
+
+
+async def test_devices_of_a_halted_domain_are_changed(rest: httpx.AsyncClient) -> None:
+    mac = "00:16:3e:00:00:07"
+    await made(rest, define=True, settings={"vfbs": [{"vncpasswd": "secret"}], "disks": [DISK]})
+    await made(rest, "other", settings={"vifs": [{"mac": mac}]})
+    assert (await rest.post(f"{HERE}/nics", json={}, headers=WAIT)).status_code == 201
+    changes: list[tuple[str, dict[str, Any]]] = [
+        ("disks/xvdb", {"vdev": "xvdc"}),
+        ("nics/0", {"bridge": "xenbr7"}),
+        ("vfbs/0", {"keymap": "de", "vncpasswd": "********"}),
+    ]
+    for path, change in changes:
+        response = await rest.patch(f"{HERE}/{path}", json=change, headers=WAIT)
+        assert response.status_code == 200, response.text
+    assert (await get(rest, f"{HERE}/disks/xvdc"))["configured"]["path"] == DISK["path"]
+    assert (await get(rest, f"{HERE}/nics/0"))["configured"]["bridge"] == "xenbr7"
+    assert (await get(rest, f"{HERE}/vfbs/0"))["configured"]["keymap"] == "de"
+    taken = await rest.patch(f"{HERE}/nics/0", json={"mac": mac}, headers=WAIT)
+    check_problem(taken, 409, "conflict")
+    for body in ({"bridg": "x"}, {"mac": "zz"}):
+        response = await rest.patch(f"{HERE}/nics/0", json=body, headers=WAIT)
+        check_problem(response, 422, "request.invalid")
+    check_problem(await rest.patch(f"{HERE}/nics/7", json={}, headers=WAIT), 404, "not-found")
+    malformed = await rest.patch(f"{HERE}/nics/0", json=[1], headers=WAIT)
+    check_problem(malformed, 400, "http.malformed-body")
+
+
+async def test_a_pci_device_that_another_domain_has(rest: httpx.AsyncClient) -> None:
+    device = {"bus": 3, "slot": 0, "func": 0}
+    await made(rest, "other", settings={"pcis": [device]})
+    await made(rest)
+    taken = await rest.post(f"{HERE}/pci", json=device, headers=WAIT)
+    assert check_problem(taken, 409, "conflict")["fields"]["domain"] == "other"
+    for wrong in ({**device, "bus": -1}, {**device, "func": 8}, {**device, "slot": 32}):
+        check_problem(await rest.post(f"{HERE}/pci", json=wrong), 422, "request.invalid")
+
+
+async def test_cpus_that_there_are_not(rest: httpx.AsyncClient) -> None:
+    await made(rest)
+    wrong = await rest.patch(f"{HERE}/affinity", json={"cpus": [528, 246]}, headers=WAIT)
+    assert "there is no such CPU" in check_problem(wrong, 422, "argument.invalid")["detail"]
+    some = await rest.patch(f"{HERE}/affinity", json={"cpus": [0, 246]}, headers=WAIT)
+    assert some.status_code in (200, 422), some.text
+
+
+async def test_a_taken_name_is_refused_without_waiting(rest: httpx.AsyncClient) -> None:
+    first = await made(rest)
+    again = await rest.post(
+        "/v1/domains", json={"name": "prospero", "memory": 65536, "kernel": "/boot/vmlinuz"}
+    )
+    check_problem(again, 409, "conflict")
+    assert (await get(rest, HERE))["uuid"] == first["uuid"]
+
+
+async def test_the_hypervisor_is_asked_about_itself(rest: httpx.AsyncClient) -> None:
+    asked = await rest.post("/v1/host/actions/debug-keys", json={"keys": "h"})
+    assert asked.status_code == 204, asked.text
+    for keys in ("", "\n", "h" * 17):
+        wrong = await rest.post("/v1/host/actions/debug-keys", json={"keys": keys})
+        check_problem(wrong, 422, "request.invalid")
+    assert (await get(rest, "/v1/host/dmesg"))["text"]
+    assert (await rest.delete("/v1/host/dmesg")).status_code == 204
+    assert (await get(rest, "/v1/host/dmesg"))["text"].strip() == ""

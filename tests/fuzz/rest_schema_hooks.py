@@ -10,9 +10,10 @@ import schemathesis
 
 
 def _text(_context: Any, value: Any) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    return str(value).encode("utf-8", "surrogateescape")
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    # What is no text cannot be sent as one: these bytes are none either.
+    return value if isinstance(value, bytes) else b"\xff"
 
 
 schemathesis.serializer("text/x-python", "application/x-xl-config", "application/sxp")(_text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -15,6 +17,23 @@ PciAddress = tuple[int, int, int, int]
 _BACK_DRIVERS = ("pciback", "pci-stub", "xen-pciback")
 _ADDRESS = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 MAX_LOG = 2 * 1024 * 1024
+_USB_HUB = 0x09
+"""bDeviceClass of the USB specification."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsbDevice:
+    """One that may be given to guests: no hub."""
+
+    bus_id: str
+    """`1-1.4`: bus, and the ports on the way to it."""
+    bus: int
+    address: int
+    vendor: str
+    """Four hexadecimal digits, as `model`."""
+    model: str
+    name: str
+    """What it says of itself: maker and product; perhaps empty."""
 
 
 class HostFacts(Protocol):
@@ -30,6 +49,9 @@ class HostFacts(Protocol):
     async def assignable_pci(self) -> list[PciAddress] | None:
         """Devices that may be given to guests; None when no driver for that is loaded."""
 
+    async def usb_devices(self) -> list[UsbDevice]:
+        """By bus id; empty where there is no USB."""
+
 
 class LinuxFacts:
     """Reads /proc and /sys, in threads where that can wait."""
@@ -44,6 +66,7 @@ class LinuxFacts:
         self._machine_id = machine_id
         self._uuid: UUID | None = None
         self._drivers = sysfs / "bus/pci/drivers"
+        self._usb = sysfs / "bus/usb/devices"
 
     def uname(self) -> tuple[str, str, str, str, str]:
         name = os.uname()
@@ -90,3 +113,32 @@ class LinuxFacts:
         )
         found = {tuple(int(part, 16) for part in match.groups()) for match in matches if match}
         return sorted((domain, bus, slot, func) for domain, bus, slot, func in found)
+
+    async def usb_devices(self) -> list[UsbDevice]:
+        return await asyncio.to_thread(self._scan_usb)
+
+    def _scan_usb(self) -> list[UsbDevice]:
+        if not self._usb.is_dir():
+            return []
+        found = (_usb_device(entry) for entry in sorted(self._usb.iterdir()))
+        return [device for device in found if device is not None]
+
+
+def _usb_device(entry: Path) -> UsbDevice | None:
+    """None of what can be given to nobody: a hub, an interface, one that was just unplugged."""
+
+    def read(name: str) -> str:
+        return (entry / name).read_bytes().decode("utf-8", "replace").strip()
+
+    try:
+        if int(read("bDeviceClass"), 16) == _USB_HUB:
+            return None
+        numbers = int(read("busnum")), int(read("devnum"))
+        vendor, model = read("idVendor"), read("idProduct")
+    except (OSError, ValueError):
+        return None
+    words = []
+    for name in ("manufacturer", "product"):
+        with suppress(OSError):
+            words.append(read(name))
+    return UsbDevice(entry.name, *numbers, vendor, model, " ".join(words))

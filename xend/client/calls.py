@@ -99,7 +99,7 @@ def host() -> Call[Host]:
     return _get("/v1/host")
 
 
-HostPart = Literal["cpus", "numa", "memory", "pci", "features"]
+HostPart = Literal["cpus", "numa", "memory", "pci", "usb", "features"]
 
 
 def host_part(part: HostPart) -> Call[Json]:
@@ -108,6 +108,14 @@ def host_part(part: HostPart) -> Call[Json]:
 
 def dmesg(tail: int | None = None) -> Call[Json]:
     return _get("/v1/host/dmesg", tail=tail)
+
+
+def clear_dmesg() -> Call[None]:
+    return Call("DELETE", "/v1/host/dmesg")
+
+
+def debug_keys(keys: str) -> Call[None]:
+    return Call("POST", "/v1/host/actions/debug-keys", json={"keys": keys})
 
 
 # -- Domains -------------------------------------------------------------------------------------
@@ -254,6 +262,24 @@ def detach(
     template = f"/v1/domains/{{ref}}/{kind}/{{dev}}"
     parts = {"ref": ref, "dev": dev}
     return Call("DELETE", template, parts, {"force": force}, headers=_waiting(wait))
+
+
+Changeable = Literal["disks", "nics", "vfbs"]
+
+
+def change_device(
+    ref: str,
+    kind: Changeable,
+    dev: str,
+    changes: Mapping[str, Any],
+    *,
+    replug: bool | None = None,
+    wait: float | None = None,
+) -> Call[Changed]:
+    """`changes` is a merge patch (RFC 7396)."""
+    template = f"/v1/domains/{{ref}}/{kind}/{{dev}}"
+    parts, headers = {"ref": ref, "dev": dev}, _waiting(wait)
+    return Call("PATCH", template, parts, {"replug": replug}, changes, headers=headers)
 
 
 Resource = Literal["memory", "vcpus", "scheduler", "affinity"]

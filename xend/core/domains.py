@@ -38,6 +38,7 @@ from xend.core.ports import (
     XenStore,
 )
 from xend.core.reconcile import Reconciliation
+from xend.core.reconfigure import Reconfiguring
 from xend.core.saving import Saving
 from xend.core.snapshot import Snapshot
 from xend.core.tuning import Tuning
@@ -124,6 +125,7 @@ class DomainService:
         self._policies = Policies(context, self.jobs, self.events, building, saving)
         self._reconciliation = Reconciliation(context, building, self._policies, self.jobs)
         self.cpu_pools = CpuPools(context, pools or Unregistered())
+        hotplug = Hotplug(context)
         self._bodies = (
             building.bodies
             | Verbs(context, building.applier).bodies
@@ -131,7 +133,8 @@ class DomainService:
             | Tuning(context).bodies
             | Managed(context, building).bodies
             | Importing(context).bodies
-            | Hotplug(context).bodies
+            | hotplug.bodies
+            | Reconfiguring(context, hotplug).bodies
             | Usb(context).bodies
             | self.cpu_pools.bodies
         )

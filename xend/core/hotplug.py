@@ -19,7 +19,7 @@ from xend.model.domain import DomainConfig
 from xend.model.status import DeviceView
 from xend.model.units import Domid
 
-_FIELDS: Mapping[str, str] = {
+FIELDS: Mapping[str, str] = {
     "vbd": "disks",
     "vif": "vifs",
     "vfb": "vfbs",
@@ -56,15 +56,15 @@ class Hotplug:
             raise InvalidArgument(
                 f"Not a device of class {device_class}", argument="device", value=device_class
             )
-        device = self._prepared(view, device)
+        device = self.prepared(view, device)
         await check_device(device, self._context.files)
-        devices = _of(view.config, device_class)
-        self._check_free(view, device, devices)
-        updates = {_FIELDS[device_class]: (*devices, device)}
+        devices = devices_of(view.config, device_class)
+        self.check_free(view, device, devices)
+        updates = {FIELDS[device_class]: (*devices, device)}
         if view.domid is None:
             await change_config(self._context, view, **updates)
             return {}
-        data = _intent(view.domid, device_class, device)
+        data = intent_of(view.domid, device_class, device)
         async with self._context.intent(job, "attach", view.uuid, data):
             found = await self._context.hypervisor.attach_device(view.domid, device_class, device)
             try:
@@ -75,20 +75,20 @@ class Hotplug:
                         view.domid, device_class, int(found["devid"]), force=True
                     )
                 raise
-        self._tell("attached", view, device_class, found.get("devid", ""))
+        self.tell("attached", view, device_class, found.get("devid", ""))
         return found
 
-    def _tell(self, kind: str, view: DomainView, device_class: str, devid: object) -> None:
+    def tell(self, kind: str, view: DomainView, device_class: str, devid: object) -> None:
         ids = {"uuid": view.uuid, "name": view.name, "class": device_class, "devid": str(devid)}
         self._context.events.publish(kind, "device", ids)
 
-    def _prepared(self, view: DomainView, device: Device) -> Device:
+    def prepared(self, view: DomainView, device: Device) -> Device:
         if isinstance(device, Vif) and not device.mac:
             taken = self._context.reserved.taken_macs(self._context.snapshot.views())
             return device.model_copy(update={"mac": random_mac(taken)})
         return device
 
-    def _check_free(self, view: DomainView, device: Device, devices: tuple[Device, ...]) -> None:
+    def check_free(self, view: DomainView, device: Device, devices: tuple[Device, ...]) -> None:
         if isinstance(device, Disk):
             for other in devices:
                 if isinstance(other, Disk) and other.vdev == device.vdev:
@@ -105,6 +105,11 @@ class Hotplug:
                 raise ConflictError(
                     what="mac", value=device.mac, domain=self._owner_of(device.mac) or view.name
                 )
+        elif isinstance(device, Pci):
+            for owner in self._context.snapshot.views():
+                pcis = owner.config.pcis if owner.config and owner.running else ()
+                if device.bdf in [pci.bdf for pci in pcis]:
+                    raise ConflictError(what="PCI device", value=device.bdf, domain=owner.name)
 
     def _owner_of(self, mac: str) -> str | None:
         for view in self._context.snapshot.views():
@@ -122,7 +127,7 @@ class Hotplug:
         force: bool = False,
     ) -> None:
         view = await self._context.snapshot.learn_config(await self._context.current(job, ref))
-        devices = _of(view.config, device_class)
+        devices = devices_of(view.config, device_class)
         if view.domid is None:
             at = _position(devices, device)
             if at is None:
@@ -136,18 +141,18 @@ class Hotplug:
         if found is None:
             raise InvalidArgument(f"Device {device} not connected", argument="device", value=device)
         at = _configured(devices, found, attached)
-        data = _intent(view.domid, device_class, None if at is None else devices[at])
+        data = intent_of(view.domid, device_class, None if at is None else devices[at])
         async with self._context.intent(job, "detach", view.uuid, data):
             await self._context.hypervisor.detach_device(
                 view.domid, device_class, found.devid, force=force
             )
             await self._take_out(view, device_class, devices, at)
-        self._tell("detached", view, device_class, found.devid)
+        self.tell("detached", view, device_class, found.devid)
 
     async def detach_pci(self, job: Job, ref: str | int, *, device: Pci) -> None:
         """By its address on the host."""
         view = await self._context.snapshot.learn_config(await self._context.current(job, ref))
-        devices = _of(view.config, "pci")
+        devices = devices_of(view.config, "pci")
         addresses = [pci.bdf for pci in devices if isinstance(pci, Pci)]
         if device.bdf not in addresses:
             raise InvalidArgument(
@@ -158,7 +163,7 @@ class Hotplug:
             await self._take_out(view, "pci", devices, at)
             return
         async with self._context.intent(
-            job, "detach", view.uuid, _intent(view.domid, "pci", devices[at])
+            job, "detach", view.uuid, intent_of(view.domid, "pci", devices[at])
         ):
             await self._context.hypervisor.detach_pci(view.domid, device)
             await self._take_out(view, "pci", devices, at)
@@ -167,7 +172,7 @@ class Hotplug:
         """Another medium for a CD drive.  libxl can only change that of the device model: of a
         paravirtualised guest the drive is taken out and put back with the new medium in it."""
         view = await self._context.snapshot.learn_config(await self._context.current(job, ref))
-        devices = _of(view.config, "vbd")
+        devices = devices_of(view.config, "vbd")
         at = _position(devices, disk.vdev)
         if at is None:
             raise InvalidArgument(
@@ -184,7 +189,7 @@ class Hotplug:
         disk = disk.model_copy(update={"uuid": present.uuid, "access": "r"})
         await check_device(disk, self._context.files)
         if view.domid is not None:
-            data = _intent(view.domid, "vbd", disk)
+            data = intent_of(view.domid, "vbd", disk)
             async with self._context.intent(job, "attach", view.uuid, data):
                 await self._exchange(view, view.domid, present, disk)
         changed = (*devices[:at], disk, *devices[at + 1 :])
@@ -196,7 +201,7 @@ class Hotplug:
             await hypervisor.change_medium(domid, new)
             return
         for found in await read_devices(self._context.store, domid, "vbd"):
-            if _is_same(old, found):
+            if is_same(old, found):
                 await hypervisor.detach_device(domid, "vbd", found.devid)
         try:
             await hypervisor.attach_device(domid, "vbd", new)
@@ -209,10 +214,10 @@ class Hotplug:
     ) -> None:
         if at is not None:
             left = (*devices[:at], *devices[at + 1 :])
-            await change_config(self._context, view, **{_FIELDS[device_class]: left})
+            await change_config(self._context, view, **{FIELDS[device_class]: left})
 
 
-def _intent(domid: Domid, device_class: str, device: Device | None) -> dict[str, Any]:
+def intent_of(domid: Domid, device_class: str, device: Device | None) -> dict[str, Any]:
     return {
         "domid": domid,
         "class": device_class,
@@ -230,7 +235,7 @@ async def settle_hotplug(context: Context, intent: Intent, view: DomainView) -> 
     attached = [
         found
         for found in await read_devices(context.store, view.domid, device_class)
-        if _is_same(device, found)
+        if is_same(device, found)
     ]
     for found in attached:
         if found.backend.get("hotplug-status", "connected") != "connected":
@@ -243,14 +248,14 @@ async def settle_hotplug(context: Context, intent: Intent, view: DomainView) -> 
         there = known is not None and device.bdf in [pci.bdf for pci in known.pcis]
     else:
         there = bool(attached)
-    before = _of(view.config, device_class)
+    before = devices_of(view.config, device_class)
     kept = tuple(other for other in before if not _is_same_device(device, other))
     after = (*kept, device) if there else kept
     # Also when it looks right: the kill may have come between the journal and the repository.
-    await change_config(context, view, **{_FIELDS[device_class]: after})
+    await change_config(context, view, **{FIELDS[device_class]: after})
 
 
-def _is_same(device: Device, found: DeviceView) -> bool:
+def is_same(device: Device, found: DeviceView) -> bool:
     if isinstance(device, Disk):
         return found.backend.get("dev") == device.vdev
     return isinstance(device, Vif) and found.backend.get("mac") == device.mac
@@ -266,14 +271,14 @@ def _is_same_device(device: Device, other: Device) -> bool:
     return device.uuid is not None and device.uuid == other.uuid
 
 
-def _of(config: DomainConfig | None, device_class: str) -> tuple[Device, ...]:
-    if device_class not in _FIELDS:
+def devices_of(config: DomainConfig | None, device_class: str) -> tuple[Device, ...]:
+    if device_class not in FIELDS:
         raise InvalidArgument(
             f"Unknown device type: {device_class}", argument="class", value=device_class
         )
     if config is None:
         return ()
-    devices: Any = getattr(config, _FIELDS[device_class])
+    devices: Any = getattr(config, FIELDS[device_class])
     return cast("tuple[Device, ...]", devices)
 
 

@@ -8,8 +8,8 @@ from xend.core.changes import change_config
 from xend.core.context import Body, Context, not_started
 from xend.core.jobs import Job
 from xend.core.views import DomainView
-from xend.errors import InvalidArgument
-from xend.model.units import DOM0, KiB
+from xend.errors import HypervisorError, InvalidArgument
+from xend.model.units import DOM0, Domid, KiB
 
 
 class Tuning:
@@ -105,10 +105,24 @@ class Tuning:
                 expected=f"0 to {view.vcpus - 1}",
             )
         if view.domid is not None:
-            for number in numbers:
-                await self._context.hypervisor.pin_vcpu(view.domid, number, cpus)
+            await self._pin(view.domid, numbers, cpus)
         affinity = _pinned(view, numbers, tuple(sorted(set(cpus))))
         await change_config(self._context, view, affinity=affinity)
+
+    async def _pin(self, domid: Domid, numbers: Sequence[int], cpus: Sequence[int]) -> None:
+        for number in numbers:
+            try:
+                await self._context.hypervisor.pin_vcpu(domid, number, cpus)
+            except HypervisorError as error:
+                count = (await self._context.hypervisor.host()).nr_cpus
+                if min(cpus) < count:
+                    raise
+                raise InvalidArgument(
+                    f"Cannot pin vcpu: {number} to cpu: {list(cpus)} - there is no such CPU",
+                    argument="cpus",
+                    value=list(cpus),
+                    expected=f"0 to {count - 1}",
+                ) from error
 
     async def prefer_cpus(
         self, job: Job, ref: str | int, *, vcpu: int | None, cpus: Sequence[int]

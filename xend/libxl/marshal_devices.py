@@ -7,12 +7,8 @@ from typing import Any
 
 from xend.errors import ConfigError, InvalidArgument
 from xend.libxl import schema
-from xend.model.devices import RATE, Device, Disk, Pci, Vfb, Vif, Vkbd
+from xend.model.devices import Device, Disk, Pci, Vfb, Vif, Vkbd, bytes_per_window
 from xend.model.fields import rows
-
-_UNIT = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
-_DEFAULT_INTERVAL_US = 50_000
-"""xl.cfg(5): the time window of a rate that names none."""
 
 _QEMU_FORMATS = ("qcow", "qcow2", "vhd", "qed")
 ALL_FUNCTIONS = 2**32 - 1
@@ -74,23 +70,14 @@ def network(wanted: Vif, number: int | None = None) -> dict[str, Any]:
 
 
 def rate(text: str) -> dict[str, int]:
-    """`10Mb/s`, `250KB/s@20ms` (xl-network-configuration(5)); M is 1000², b bits, B bytes."""
-    match = RATE.fullmatch(text)
-    if not match:
+    """`10Mb/s`, `250KB/s@20ms` (xl-network-configuration(5))."""
+    try:
+        amount, window = bytes_per_window(text)
+    except ValueError as error:
         raise ConfigError(
-            f"rate: {text!r} is not a rate", field="rate", value=text, expected="10Mb/s@50ms"
-        )
-    amount, unit, what, interval, milli_or_micro = match.groups()
-    per_second = int(amount) * _UNIT[unit] // (8 if what == "b" else 1)
-    micro = _DEFAULT_INTERVAL_US
-    if interval:
-        micro = int(interval) * {"": 1_000_000, "m": 1000, "u": 1}[milli_or_micro]
-    if not per_second or not 0 < micro < 2**32:
-        raise ConfigError(f"rate: {text!r} is too small or its window too long", field="rate")
-    return {
-        "rate_bytes_per_interval": per_second * micro // 1_000_000,
-        "rate_interval_usecs": micro,
-    }
+            f"rate: {error}", field="rate", value=text, expected="10Mb/s@50ms"
+        ) from error
+    return {"rate_bytes_per_interval": amount, "rate_interval_usecs": window}
 
 
 def screen(wanted: Vfb, number: int | None = None) -> dict[str, Any]:

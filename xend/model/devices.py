@@ -12,7 +12,26 @@ from xend.model.fields import Kind, Setting
 
 RATE = re.compile(r"(\d+)([GMK]?)([bB])/s(?:@(\d+)([mu]?)s)?")
 """xl-network-configuration(5): amount, unit, bits or bytes, window and its unit."""
+_RATE_UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
+_RATE_WINDOW = 50_000
+"""Microseconds, where none is named (xl-network-configuration(5))."""
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+def bytes_per_window(rate: str) -> tuple[int, int]:
+    """(bytes, microseconds) of `10Mb/s`, `250KB/s@20ms`: M is 1000², b bits, B bytes.
+    ValueError when it is no rate, or Xen's back end cannot count it."""
+    match = RATE.fullmatch(rate)
+    if not match:
+        raise ValueError(f"{rate!r} is not a rate")
+    amount, unit, what, window, milli_or_micro = match.groups()
+    per_second = int(amount) * _RATE_UNITS[unit] // (8 if what == "b" else 1)
+    micro = _RATE_WINDOW
+    if window:
+        micro = int(window) * {"": 1_000_000, "m": 1000, "u": 1}[milli_or_micro]
+    if not per_second or not 0 < micro < 2**32:
+        raise ValueError(f"{rate!r} is too small or its window too long")
+    return per_second * micro // 1_000_000, micro
 
 
 class Device(BaseModel):
@@ -249,15 +268,27 @@ class Vkbd(Device):
 class Pci(Device):
     """A PCI device given to the guest, by its address on the host."""
 
-    domain: Annotated[int, Setting(xm="address", xl="bdf", sxp="domain", libxl="domain")] = 0
-    bus: Annotated[int, Setting(xm="address", xl="bdf", sxp="bus", libxl="bus")]
-    slot: Annotated[int, Setting(xm="address", xl="bdf", sxp="slot", libxl="dev")]
-    func: Annotated[int, Setting(xm="address", xl="bdf", sxp="func", libxl="func")]
-    vslot: Annotated[int | None, Setting(xm="@VSLOT", xl="vslot", sxp="vdevfn", libxl="vdevfn")] = (
-        None
-    )
+    domain: Annotated[
+        int,
+        Field(ge=0, lt=1 << 31),
+        Setting(xm="address", xl="bdf", sxp="domain", libxl="domain"),
+    ] = 0
+    bus: Annotated[
+        int, Field(ge=0, le=0xFF), Setting(xm="address", xl="bdf", sxp="bus", libxl="bus")
+    ]
+    slot: Annotated[
+        int, Field(ge=0, le=0x1F), Setting(xm="address", xl="bdf", sxp="slot", libxl="dev")
+    ]
+    func: Annotated[
+        int, Field(ge=0, le=7), Setting(xm="address", xl="bdf", sxp="func", libxl="func")
+    ]
+    vslot: Annotated[
+        int | None,
+        Field(ge=0, le=0x1F),
+        Setting(xm="@VSLOT", xl="vslot", sxp="vdevfn", libxl="vdevfn"),
+    ] = None
     """Slot in the guest; None lets the device model choose."""
-    vfunc: Annotated[int | None, Setting(xm="@VSLOT", sxp="vdevfn")] = None
+    vfunc: Annotated[int | None, Field(ge=0, le=7), Setting(xm="@VSLOT", sxp="vdevfn")] = None
     """Function in the guest; None is the same as on the host."""
     key: Annotated[str, Setting(sxp="key", note="the address as it was spelt")] = ""
     """The address as the configuration spells it; empty for BB:SS.F."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from xend.errors import XenStoreMissing
-from xend.model.devices import Disk, Vfb, Vif
+from xend.model.devices import Disk, Vfb, Vif, bytes_per_window
 from xend.sim.guests import SimDomain
 from xend.sim.xenstored import SimXenstored
 
@@ -160,6 +160,7 @@ class Publication:
                 "script": vif.script or "/etc/xen/scripts/vif-bridge",
                 "ip": vif.ip,
                 "type": "vif",
+                **({"rate": "{},{}".format(*bytes_per_window(vif.rate))} if vif.rate else {}),
             },
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -14,6 +14,7 @@ from xend.api.rest.documents import config_document, unhidden
 from xend.api.rest.jobs import Service, Submission, Submit
 from xend.api.rest.lists import dumps, tagged
 from xend.api.rest.media import JsonBody
+from xend.api.rest.merging import merged
 from xend.api.rest.parameters import IfMatch, Ref, required_match
 from xend.api.rest.refusals import MalformedBody, PreconditionFailed
 from xend.api.rest.schemas import DomainShown, OperationShown
@@ -204,16 +205,3 @@ def _other_name(ref: str, config: DomainConfig) -> ConflictError:
         value=config.name,
         domain=ref,
     )
-
-
-def merged(document: Any, patch: Any) -> Any:
-    """RFC 7396: null takes out, objects are merged, anything else replaces."""
-    if not isinstance(patch, dict):
-        return patch
-    found = dict(document) if isinstance(document, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            found.pop(name, None)
-        else:
-            found[name] = merged(found.get(name), value)
-    return found

@@ -10,12 +10,14 @@ from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import Response
 
 from xend.api.rest.access import Admin, Viewer
-from xend.api.rest.documents import config_document
+from xend.api.rest.bodies import JSON, MERGE_PATCH, checked, parse_json
+from xend.api.rest.documents import HIDDEN, config_document
 from xend.api.rest.jobs import Service, Submit
 from xend.api.rest.lists import document_answer
 from xend.api.rest.media import JsonBody
+from xend.api.rest.merging import merged
 from xend.api.rest.parameters import Ref
-from xend.api.rest.refusals import NotFound
+from xend.api.rest.refusals import MalformedBody, NotFound
 from xend.api.rest.schemas import DeviceList, DeviceShown, Done, OperationShown
 from xend.core.domains import DomainService
 from xend.core.ports import DeviceClass
@@ -38,6 +40,10 @@ class Kind:
     """Of a configured one, by what it is or by its place."""
     is_same: Callable[[Mapping[str, Any], DeviceView], bool]
     example: Mapping[str, Any] = field(default_factory=dict)
+    change: Mapping[str, Any] | None = None
+    """An example of a merge patch; None: there is nothing to change of it."""
+    effect: str = ""
+    """What becomes of a change while the domain runs."""
 
 
 def _address(device: Mapping[str, Any]) -> str:
@@ -53,6 +59,8 @@ KINDS: Final[Mapping[str, Kind]] = {
         lambda device, place: str(device["vdev"]),
         lambda device, view: view.backend.get("dev") == device["vdev"],
         {"scheme": "file", "path": "/srv/data.img", "vdev": "xvdb", "access": "w"},
+        {"access": "r"},
+        "of a running domain only with replug, but for the medium of a CD drive",
     ),
     "nics": Kind(
         "vif",
@@ -62,6 +70,8 @@ KINDS: Final[Mapping[str, Kind]] = {
         lambda device, place: str(place),
         lambda device, view: device["mac"] != "" and view.backend.get("mac") == device["mac"],
         {"bridge": "xenbr0", "mac": "00:16:3e:00:00:07"},
+        {"rate": "10Mb/s"},
+        "the rate at once, and anything else of a running domain only with replug",
     ),
     "vfbs": Kind(
         "vfb",
@@ -71,6 +81,8 @@ KINDS: Final[Mapping[str, Kind]] = {
         lambda device, place: str(place),
         lambda device, view: True,
         {"type": "vnc", "vnclisten": "127.0.0.1"},
+        {"keymap": "de"},
+        "only while the domain is halted",
     ),
     "pci": Kind(
         "pci",
@@ -124,7 +136,10 @@ def _attached(view: DeviceView | None) -> dict[str, Any] | None:
 
 async def found(service: DomainService, ref: str, kind: Kind, dev: str) -> dict[str, Any]:
     """By its id, its number, or (a nic) its MAC."""
-    items = await listed(service, ref, kind)
+    return _picked(await listed(service, ref, kind), ref, kind, dev)
+
+
+def _picked(items: Sequence[dict[str, Any]], ref: str, kind: Kind, dev: str) -> dict[str, Any]:
     wanted = dev.lower()
     for item in items:
         names = [item["id"], str((item["attached"] or {}).get("devid", ""))]
@@ -177,6 +192,57 @@ def _attaches(kind: Kind) -> Endpoint:
     example = Body(examples=[dict(kind.example)])
     attach_device.__annotations__["body"] = Annotated[kind.model, example]
     return attach_device
+
+
+async def _configured(service: DomainService, ref: str, kind: Kind, dev: str) -> Device:
+    items = await listed(service, ref, kind)
+    place = items.index(_picked(items, ref, kind, dev))
+    config = (await service.with_config(await service.lookup(ref))).config
+    devices: Sequence[Device] = getattr(config, kind.attribute, ())
+    if place >= len(devices):
+        raise NotFound(
+            f"The {kind.word} '{dev}' of domain '{ref}' is in no configuration",
+            what=kind.word,
+            value=dev,
+        )
+    return devices[place]
+
+
+def _changes(kind: Kind) -> Endpoint:
+    async def change_device(
+        request: Request,
+        service: Service,
+        submit: Submit,
+        caller: Admin,
+        ref: Ref,
+        dev: Dev,
+        replug: Annotated[
+            bool,
+            Query(
+                description="take it out of the running guest and put it back, where it cannot be "
+                "changed otherwise"
+            ),
+        ] = False,
+    ) -> Response:
+        patch = parse_json(await request.body())
+        if not isinstance(patch, dict):
+            raise MalformedBody(reason="a merge patch is an object")
+        view = await service.lookup(ref)
+        before = await _configured(service, ref, kind, dev)
+        document = merged(before.model_dump(mode="json"), patch)
+        if document.get("vncpasswd") == HIDDEN:
+            document["vncpasswd"] = getattr(before, "vncpasswd", "")
+        return await submit(caller).answer(
+            "change-device",
+            view.uuid,
+            device_class=kind.device_class,
+            before=before,
+            after=checked(kind.model, document),
+            replug=replug,
+            show=lambda result: {"result": None},
+        )
+
+    return change_device
 
 
 def _detaches(kind: Kind) -> Endpoint:
@@ -238,6 +304,26 @@ for _path, _kind in KINDS.items():
         summary=f"One {_kind.word}",
         responses={200: {"model": DeviceShown}},
     )
+    if _kind.change is not None:
+        router.add_api_route(
+            _one,
+            _changes(_kind),
+            methods=["PATCH"],
+            name=f"change_{_name}",
+            status_code=202,
+            summary=f"Change a {_kind.word} (JSON Merge Patch): {_kind.effect}",
+            dependencies=[JsonBody],
+            openapi_extra={
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        media: {"schema": {"type": "object"}, "example": dict(_kind.change)}
+                        for media in (MERGE_PATCH, JSON)
+                    },
+                }
+            },
+            responses={200: {"model": Done, "description": "Changed within the wait"}, **_DONE},
+        )
     router.add_api_route(
         _one,
         _detaches(_kind),

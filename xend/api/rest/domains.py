@@ -21,7 +21,9 @@ from xend.api.rest.jobs import Service, Submit
 from xend.api.rest.lists import Paged, answer, document_answer
 from xend.api.rest.parameters import IfMatch, Ref, required_match
 from xend.api.rest.schemas import DomainList, DomainShown, DomainWithConfig, OperationShown
-from xend.errors import DomainNotFound
+from xend.core.domains import DomainService
+from xend.errors import ConflictError, DomainNotFound
+from xend.model.domain import DomainConfig
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"])
 
@@ -89,12 +91,20 @@ async def create_domain(
     submission = submit(caller)
     claim = submission.claim
     config = read.with_uuid(claim.uuid) if claim else read.config
+    await _must_be_free(service, config)
     if define and not start:
         return await submission.answer("new", config, status=201)
     if define:
         await service.new(config, caller=caller.core)
         return await submission.answer("start", str(config.uuid), paused=paused, status=201)
     return await submission.answer("create", config, paused=paused, status=201)
+
+
+async def _must_be_free(service: DomainService, config: DomainConfig) -> None:
+    """The operation would find it, too; but a client need not wait for that."""
+    for view in await service.list():
+        if view.name == config.name and view.uuid != str(config.uuid):
+            raise ConflictError(what="name", value=config.name, domain=view.name)
 
 
 @router.delete(

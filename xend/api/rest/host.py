@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from xend import __version__
@@ -14,6 +15,7 @@ from xend.api.rest.access import Admin, Viewer
 from xend.api.rest.documents import host_document
 from xend.api.rest.jobs import Service
 from xend.api.rest.lists import document_answer
+from xend.api.rest.media import JsonBody
 from xend.api.rest.schemas import (
     CpuList,
     DmesgShown,
@@ -21,6 +23,7 @@ from xend.api.rest.schemas import (
     Health,
     HostMemory,
     HostShown,
+    HostUsbList,
     NodeList,
     PciList,
     Ready,
@@ -49,6 +52,17 @@ FEATURES: Final = (
     "roles",
 )
 """Only ever added to: what a client may rely on beyond the first version."""
+
+
+class DebugKeys(BaseModel):
+    keys: str = Field(
+        min_length=1,
+        max_length=16,
+        pattern="^[!-~]+$",
+        description="letters; `h` tells what there is.  The answer is in the hypervisor's messages",
+        examples=["h"],
+    )
+    model_config = ConfigDict(extra="forbid")
 
 
 @router.get(
@@ -178,6 +192,41 @@ async def _owners(service: DomainService) -> dict[str, str]:
 
 
 @router.get(
+    "/v1/host/usb",
+    summary="USB devices of the host, and who has them; hubs are left out",
+    responses={200: {"model": HostUsbList}},
+)
+async def get_host_usb(request: Request, service: Service, _: Viewer) -> Response:
+    facts: HostFacts = request.app.state.facts
+    devices = await facts.usb_devices()
+    owners = await _usb_owners(service) if devices else {}
+    items = [
+        {
+            "device": device.bus_id,
+            "bus": device.bus,
+            "address": device.address,
+            "vendor": device.vendor,
+            "model": device.model,
+            "name": device.name,
+            "assigned_to": owners.get(device.bus_id),
+        }
+        for device in devices
+    ]
+    return document_answer(request, {"items": items, "next": None})
+
+
+async def _usb_owners(service: DomainService) -> dict[str, str]:
+    return {
+        bus_id: view.uuid
+        for view in await service.list()
+        if view.domid
+        for controller in await service.devices(view.domid, "vusb")
+        for key, bus_id in controller.backend.items()
+        if key.startswith("port/") and bus_id
+    }
+
+
+@router.get(
     "/v1/host/dmesg",
     summary="The hypervisor's messages",
     responses={200: {"model": DmesgShown}},
@@ -194,6 +243,27 @@ async def get_dmesg(
     if tail is not None:
         text = "".join(text.splitlines(keepends=True)[-tail:])
     return document_answer(request, {"text": text})
+
+
+@router.delete(
+    "/v1/host/dmesg",
+    summary="Empty the ring of the hypervisor's messages",
+    status_code=204,
+)
+async def clear_dmesg(service: Service, _: Admin) -> Response:
+    await service.dmesg(clear=True)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/v1/host/actions/debug-keys",
+    summary="Have the hypervisor write about itself: what its serial console's keys do",
+    status_code=204,
+    dependencies=[JsonBody],
+)
+async def send_debug_keys(service: Service, _: Admin, body: DebugKeys) -> Response:
+    await service.send_debug_keys(body.keys)
+    return Response(status_code=204)
 
 
 @router.get(

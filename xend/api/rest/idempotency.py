@@ -41,7 +41,7 @@ KEPT_SECONDS: Final = 24 * 3600.0
 MAX_KEY: Final = 255
 _MAKING: Final = frozenset({"create", "new"})
 """Operations after which there is a domain, or nothing."""
-_KEY: Final = re.compile(r"[!#-~]([ -~]*[!#-~])?")
+_KEY: Final = re.compile(r'"?([!#-~](?:[ -~]*[!#-~])?)"?')
 _REPLAYED: Final = (b"idempotency-replayed", b"true")
 _KEPT_HEADERS: Final = frozenset(
     (b"content-type", b"location", b"operation-location", b"preference-applied", b"etag")
@@ -101,13 +101,14 @@ class Idempotency:
         if given is None or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        key = given.decode("latin-1").strip().strip('"')
+        text = given.decode("latin-1").strip(" \t")
+        match = _KEY.fullmatch(text) if len(text) <= MAX_KEY else None
+        key = match[1] if match else text
         caller: Caller = scope["state"]["caller"]
         place = hashlib.sha256(f"{caller.name}\0{key}".encode()).hexdigest()
-        valid = len(key) <= MAX_KEY and _KEY.fullmatch(key)
-        if not valid or place in self._busy:
+        if match is None or place in self._busy:
             error: XendError = KeyInUse(value=key)
-            if not valid:
+            if match is None:
                 error = InvalidQuery(
                     f"Idempotency-Key: 1 to {MAX_KEY} printable ASCII characters",
                     argument="Idempotency-Key",

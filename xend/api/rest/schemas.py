@@ -358,6 +358,25 @@ class PciList(Shown):
     driver: bool = Field(description="whether a driver for passing devices on is loaded in dom0")
 
 
+class HostUsbShown(Shown):
+    device: str = Field(
+        description="its bus id, by which it is given to a guest", examples=["1-1.4"]
+    )
+    bus: int = Field(examples=[1])
+    address: int = Field(examples=[4])
+    vendor: str = Field(examples=["0781"])
+    model: str = Field(examples=["5567"])
+    name: str = Field(
+        description="maker and product, in its own words", examples=["SanDisk Cruzer"]
+    )
+    assigned_to: str | None = Field(description="uuid of the domain that has it", examples=[None])
+
+
+class HostUsbList(Shown):
+    items: list[HostUsbShown]
+    next: None
+
+
 class DmesgShown(Shown):
     text: str
 
