@@ -315,11 +315,11 @@ async def test_a_rate_is_changed_under_the_guest(rest: httpx.AsyncClient) -> Non
 async def test_devices_are_replaced_only_on_request(rest: httpx.AsyncClient) -> None:
     nic = {"mac": "00:16:3e:00:00:01", "bridge": "xenbr0"}
     await made(rest, settings={"vifs": [nic, {}], "disks": [DISK]})
-    for path, change in ((f"{HERE}/disks/xvdb", {"access": "r"}), (f"{HERE}/nics/0", {"ip": "1"})):
-        refused = await rest.patch(path, json=change, headers=WAIT)
+    for path, wanted in ((f"{HERE}/disks/xvdb", {"access": "r"}), (f"{HERE}/nics/0", {"ip": "1"})):
+        refused = await rest.patch(path, json=wanted, headers=WAIT)
         problem = check_problem(refused, 409, "domain.bad-state")
         assert "replug" in problem["detail"]
-        assert not change.items() <= (await get(rest, path))["configured"].items()
+        assert not wanted.items() <= (await get(rest, path))["configured"].items()
     change = await rest.patch(f"{HERE}/disks/xvdb?replug=1", json={"access": "r"}, headers=WAIT)
     assert change.status_code == 200, change.text
     disk = await get(rest, f"{HERE}/disks/xvdb")

@@ -161,6 +161,14 @@ def memory_of(said: str) -> int:
     return int(found.group(1))
 
 
+def shaping(domid: str) -> str:
+    """What netback says of the first interface's first queue, the limit of its rate included."""
+    folder = Path("/sys/kernel/debug")
+    if not (folder / "xen-netback").is_dir():
+        subprocess.run(["mount", "-t", "debugfs", "none", str(folder)], check=True)
+    return (folder / f"xen-netback/vif{domid}.0/io_ring_q0").read_text()
+
+
 def test_the_life_of_a_domain(rest: httpx.Client, events: Events) -> None:
     here = "/v1/domains/rest-life"
     body = linux("rest-life", vcpus=2, vcpus_online=1)
@@ -185,6 +193,16 @@ def test_the_life_of_a_domain(rest: httpx.Client, events: Events) -> None:
     guest.until("cat /sys/class/net/eth0/address", lambda said: "00:16:3e:00:77:01" in said)
     [shown] = ok(rest.get(f"{here}/nics"))["items"]
     assert shown["attached"]["backend"]["mac"] == "00:16:3e:00:77:01"
+
+    assert "credit: 50000, usec: 50000" not in shaping(first)
+    ok(rest.patch(f"{here}/nics/0", json={"rate": "8Mb/s@50ms"}, headers=WAIT))
+    events.expect("operation", "done", verb="change-device")
+    assert "credit: 50000, usec: 50000" in shaping(first)
+    assert guest.ask("cat /sys/block/xvdb/ro").strip() == "1"
+    assert rest.patch(f"{here}/disks/xvdb", json={"access": "w"}, headers=WAIT).status_code == 409
+    change = rest.patch(f"{here}/disks/xvdb?replug=true", json={"access": "w"}, headers=WAIT)
+    ok(change)
+    guest.until("cat /sys/block/xvdb/ro", lambda said: said.strip() == "0")
 
     before = memory_of(guest.ask("grep MemTotal /proc/meminfo"))
     ok(rest.patch(f"{here}/memory", json={"target": 96 * MIB}, headers=WAIT))

@@ -109,7 +109,12 @@ class Hotplug:
             for owner in self._context.snapshot.views():
                 pcis = owner.config.pcis if owner.config and owner.running else ()
                 if device.bdf in [pci.bdf for pci in pcis]:
-                    raise ConflictError(what="PCI device", value=device.bdf, domain=owner.name)
+                    raise ConflictError(
+                        f"PCI device {device.bdf} is already assigned to domain '{owner.name}'",
+                        what="PCI device",
+                        value=device.bdf,
+                        domain=owner.name,
+                    )
 
     def _owner_of(self, mac: str) -> str | None:
         for view in self._context.snapshot.views():

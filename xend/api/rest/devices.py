@@ -24,9 +24,12 @@ from xend.core.ports import DeviceClass
 from xend.model.devices import Device, Disk, Pci, Vfb, Vif
 from xend.model.status import DeviceView
 
-Dev = Annotated[
-    str, Path(description="its id in the list", min_length=1, max_length=64, examples=["xvdb"])
-]
+
+def _dev(example: str) -> Any:
+    """The parameter of the address."""
+    return Annotated[
+        str, Path(description="its id in the list", min_length=1, max_length=64, examples=[example])
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Kind:
     """An example of a merge patch; None: there is nothing to change of it."""
     effect: str = ""
     """What becomes of a change while the domain runs."""
+    an_id: str = "0"
+    """An example."""
 
 
 def _address(device: Mapping[str, Any]) -> str:
@@ -61,6 +66,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         {"scheme": "file", "path": "/srv/data.img", "vdev": "xvdb", "access": "w"},
         {"access": "r"},
         "of a running domain only with replug, but for the medium of a CD drive",
+        "xvdb",
     ),
     "nics": Kind(
         "vif",
@@ -92,6 +98,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         lambda device, place: _address(device),
         lambda device, view: True,
         {"bus": 3, "slot": 0, "func": 0},
+        an_id="0000:03:00.0",
     ),
 }
 
@@ -167,10 +174,11 @@ def _lists(kind: Kind) -> Endpoint:
 
 def _gets(kind: Kind) -> Endpoint:
     async def get_device(
-        request: Request, service: Service, _: Viewer, ref: Ref, dev: Dev
+        request: Request, service: Service, _: Viewer, ref: Ref, dev: str
     ) -> Response:
         return document_answer(request, await found(service, ref, kind, dev))
 
+    get_device.__annotations__["dev"] = _dev(kind.an_id)
     return get_device
 
 
@@ -215,7 +223,7 @@ def _changes(kind: Kind) -> Endpoint:
         submit: Submit,
         caller: Admin,
         ref: Ref,
-        dev: Dev,
+        dev: str,
         replug: Annotated[
             bool,
             Query(
@@ -242,6 +250,7 @@ def _changes(kind: Kind) -> Endpoint:
             show=lambda result: {"result": None},
         )
 
+    change_device.__annotations__["dev"] = _dev(kind.an_id)
     return change_device
 
 
@@ -251,7 +260,7 @@ def _detaches(kind: Kind) -> Endpoint:
         submit: Submit,
         caller: Admin,
         ref: Ref,
-        dev: Dev,
+        dev: str,
         force: Annotated[bool, Query(description="although the guest does not let go")] = False,
     ) -> Response:
         view = await service.lookup(ref)
@@ -268,6 +277,7 @@ def _detaches(kind: Kind) -> Endpoint:
             status=204,
         )
 
+    detach_device.__annotations__["dev"] = _dev(kind.an_id)
     return detach_device
 
 

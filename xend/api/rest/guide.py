@@ -37,7 +37,7 @@ of the daemon: one that was cut off is `interrupted`, what it did has been finis
 
 ```sh
 curl --unix-socket /var/run/xend/rest.sock -X POST -H 'Prefer: wait=60' \\
-  -H 'Content-Type: application/json' -H 'Idempotency-Key: 7d1f…' \\
+  -H 'Content-Type: application/json' -H 'Idempotency-Key: 7d1fc2b0' \\
   -d '{"name": "prospero", "memory": 262144, "kernel": "/boot/vmlinuz"}' \\
   http://localhost/v1/domains
 ```
@@ -80,6 +80,23 @@ curl -N --unix-socket /var/run/xend/rest.sock 'http://localhost/v1/events?topics
 never changes; `detail` is for people.  Where it applies there are `pointer` (the field of the body
 that is wrong, RFC 6901; `errors` has each of them), `libxl` (its rc and its own log lines),
 `script_stderr`, `possible` (what can be asked in the state that the domain is in), and `hint`.
+
+## What there is not
+
+* *Snapshots and backups* of disks: libxl has none.  `actions/save` with `checkpoint` writes the
+  memory to a file while the domain runs on; snapshots of its disks are the volume manager's or the
+  file system's (`lvcreate --snapshot`, `qemu-img snapshot`, ZFS, btrfs), best of a paused domain.
+* *Networks, volumes, images*: the host's own (bridges, LVM, directories), which xend neither makes
+  nor changes.  Configurations name them.
+* `PATCH /v1/host`: what can be changed of a host has addresses of its own: Domain-0's memory and
+  CPUs (`/v1/domains/0/memory`, `/v1/domains/0/vcpus`), `/v1/cpupools`; xend's own settings are in
+  xend-config.sxp(5) and read again at `xend reload`.
+* `vkbs`, `vtpms`, `channels`, `p9`, `vsnd` have no addresses of their own: they are parts of the
+  configuration (`PUT` and `PATCH …/config`) and in force from the next start on.
+* *Certificates and roles* of users: in xend-config.sxp(5), where nobody who got a token can change
+  them; tokens are at `/v1/tokens`.
+* XML of configurations: `virsh domxml-from-native` makes it of a file of xl
+  (`GET …/config?format=xl`).
 """
 
 
@@ -205,11 +222,11 @@ def _answers(
 
 def example_of(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
     """Of the schema's own examples, or put together from those of its parts."""
-    if "$ref" in schema:
-        return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas)
     for key in ("examples", "enum"):
         if schema.get(key):
             return schema[key][0]
+    if "$ref" in schema:
+        return example_of(schemas[schema["$ref"].rpartition("/")[2]], schemas)
     for key in ("default", "const"):
         if key in schema:
             return schema[key]

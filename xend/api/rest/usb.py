@@ -209,4 +209,4 @@ async def remove_usb(
     view = await service.lookup(ref)
     if not device:
         raise NotFound(what="USB device", value=device)
-    return await submit(caller).answer("usb-remove", view.uuid, device=device, status=204)
+    return await submit(caller).answer("usb-del", view.uuid, device=device, status=204)
