@@ -25,7 +25,7 @@ router = APIRouter(tags=["cpupools"])
 
 Pool = Annotated[
     str,
-    Path(description="its name or number", min_length=1, max_length=255, examples=["Pool-0"]),
+    Path(description="its name or number", min_length=1, max_length=255, examples=["quiet"]),
 ]
 Cpu = Annotated[int, Path(ge=0, le=4095, description="a physical CPU", examples=[3])]
 CHANGED: dict[int | str, dict[str, Any]] = {
