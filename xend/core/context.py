@@ -76,9 +76,9 @@ class Context:
         """The job's domain as it is now that its turn has come; DomainNotFound(ref)."""
         await self.snapshot.refresh()
         if job.domid is not None:
-            for view in self.snapshot.views():
-                if view.domid == job.domid and view.uuid == job.uuid:
-                    return view
+            view = self.snapshot.by_domid(job.domid)
+            if view is not None and view.uuid == job.uuid:
+                return view
         view_now = self.snapshot.by_uuid(job.uuid)
         if view_now is None:
             raise DomainNotFound(ref)

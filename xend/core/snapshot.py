@@ -28,6 +28,9 @@ LEARN_PATIENCE = 0.5
 ASK_AGAIN = 5.0
 """Seconds until one that could not be had is asked for again."""
 
+_Entry = tuple[str, str, Domid | None, tuple[Identity, DomainInfo] | DomainView | ManagedDomain]
+"""Name, uuid, domid, and what a view of it is made of."""
+
 Changed = Callable[[str, Identity], None]
 """Called with `created`, `renamed` or `destroyed` when a domain is first seen, or gone."""
 
@@ -245,16 +248,35 @@ class Snapshot:
 
     def views(self) -> list[DomainView]:
         """The running by domid, then the halted by name; as of the last refresh."""
-        views = [
-            self._view(self._known[domid], info)
+        return [self._seen(entry) for entry in self._entries()]
+
+    def _entries(self) -> list[_Entry]:
+        """What `views` shows, and in its order, but before anything is made of it: a thousand
+        views take milliseconds, and who looks for one domain needs one."""
+        found: list[_Entry] = [
+            (identity.name, identity.uuid, domid, (identity, info))
             for domid, info in sorted(self._infos.items())
-            if domid in self._known
+            if (identity := self._known.get(domid)) is not None
         ]
-        present = {view.uuid for view in views}
-        views += [view for uuid, view in self._kept.items() if uuid not in present]
+        present = {entry[1] for entry in found}
+        found += [
+            (view.name, uuid, view.domid, view)
+            for uuid, view in self._kept.items()
+            if uuid not in present
+        ]
         present |= self._kept.keys()
-        halted = [self._halted(each) for uuid, each in self.managed.items() if uuid not in present]
-        return views + sorted(halted, key=lambda view: view.name)
+        halted: list[_Entry] = [
+            (each.config.name, uuid, None, each)
+            for uuid, each in self.managed.items()
+            if uuid not in present
+        ]
+        return found + sorted(halted, key=lambda entry: entry[0])
+
+    def _seen(self, entry: _Entry) -> DomainView:
+        source = entry[3]
+        if isinstance(source, DomainView):
+            return source
+        return self._halted(source) if isinstance(source, ManagedDomain) else self._view(*source)
 
     def _view(self, identity: Identity, info: DomainInfo) -> DomainView:
         owned = identity.owned
@@ -288,25 +310,25 @@ class Snapshot:
     def find(self, ref: str | int) -> DomainView:
         """Running by name, managed by name, domid, running by uuid, managed by uuid; as of the
         last refresh.  Raises DomainNotFound(ref)."""
-        views = self.views()
+        entries = self._entries()
         text = str(ref)
         if isinstance(ref, str):
-            for view in views:
-                if view.name == ref:
-                    return view
+            for entry in entries:
+                if entry[0] == ref:
+                    return self._seen(entry)
         if text.isascii() and text.isdigit():
-            for view in views:
-                if view.domid == int(text):
-                    return view
+            for entry in entries:
+                if entry[2] == int(text):
+                    return self._seen(entry)
         wanted = text.lower()
-        for view in views:
-            if view.uuid == wanted:
-                return view
+        for entry in entries:
+            if entry[1] == wanted:
+                return self._seen(entry)
         raise DomainNotFound(ref)
 
     def by_uuid(self, uuid: str) -> DomainView | None:
         """That domain; of several with this uuid (a preserved one keeps it for a moment) ours."""
-        matches = [view for view in self.views() if view.uuid == uuid]
+        matches = [self._seen(entry) for entry in self._entries() if entry[1] == uuid]
         for view in matches:
             if view.origin is Origin.XEND:
                 return view
