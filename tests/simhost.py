@@ -19,6 +19,7 @@ from xend.core.views import DomainView, ServiceSettings
 from xend.model.devices import Disk, Vif
 from xend.model.domain import DomainConfig
 from xend.model.units import KiB, kib
+from xend.relocation.connector import TcpConnector
 from xend.sim.clock import VirtualClock
 from xend.sim.files import SimFiles
 from xend.sim.guests import Behaviour, well_behaved
@@ -125,6 +126,7 @@ class SimHost:
             files=self.files,
             history=self.history,
             pools=self.pools,
+            connector=TcpConnector(),
         )
         await self.service.start()
 

@@ -14,6 +14,7 @@
     │   ├── HypervisorError       libxl said no: operation, rc, and libxl's own log lines
     │   │   ├── WorkerCrashed     the process that ran a long operation died
     │   │   └── BootloaderFailed  pygrub and friends; carries their stderr
+    │   ├── MigrationFailed       the other host said no, or is out of reach
     │   ├── JournalError          xend's own file: disk full, read-only …
     │   ├── DeviceFailed          a backend or its hotplug script failed; carries its stderr
     │   └── OperationTimeout
@@ -167,6 +168,12 @@ class OperationTimeout(OperationFailed):
 
     key = "operation.timeout"
     template = "{operation} did not finish within {seconds} s"
+
+
+class MigrationFailed(OperationFailed):
+    """Fields: `host`, `stage`."""
+
+    key = "migration.failed"
 
 
 class JournalError(OperationFailed):

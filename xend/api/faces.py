@@ -14,6 +14,7 @@ from xend.api.asgi import App
 from xend.api.clisock import CliSocket
 from xend.api.facts import HostFacts
 from xend.api.http import FaceProtocol, FaceServer, ProblemProtocol
+from xend.api.relocation import RelocationServer, allowed
 from xend.api.rest.lazy import LazyApp
 from xend.api.rest.parts import RestParts
 from xend.api.rest.tls import RestTls
@@ -25,7 +26,7 @@ from xend.errors import ConfigError, XendError
 
 log = logging.getLogger("xend.faces")
 
-FaceKind = Literal["xmlrpc", "rest", "cli"]
+FaceKind = Literal["xmlrpc", "rest", "cli", "relocation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class FaceSpec:
     kind: FaceKind
     address: Address
     tls: Tls | RestTls | None = None
+    hosts_allow: str = ""
+    """Of the relocation server."""
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.address}{' with TLS' if self.tls else ''}"
@@ -130,11 +133,15 @@ class Faces:
             cli = CliSocket(self._service, self._facts, self._answers)
             await cli.serve(sockets)
             return cli
+        if spec.kind == "relocation":
+            server = RelocationServer(self._service, allowed(spec.hosts_allow), tls)
+            await server.serve(sockets)
+            return server
         is_rest = spec.kind == "rest"
         protocol = ProblemProtocol if is_rest else FaceProtocol
-        server = FaceServer(self._apps[spec.kind], protocol=protocol, tls=tls, websockets=is_rest)
-        task = asyncio.create_task(server.serve(sockets), name=f"xend-face-{spec}")
-        return _HttpFace(spec, server, task)
+        http = FaceServer(self._apps[spec.kind], protocol=protocol, tls=tls, websockets=is_rest)
+        task = asyncio.create_task(http.serve(sockets), name=f"xend-face-{spec}")
+        return _HttpFace(spec, http, task)
 
     async def _stop(self, specs: Iterable[FaceSpec]) -> None:
         faces = [self._running.pop(spec) for spec in specs]

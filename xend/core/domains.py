@@ -23,6 +23,7 @@ from xend.core.inspection import Inspector
 from xend.core.jobs import Job, JobRunner, JobStatus
 from xend.core.managed import Managed
 from xend.core.memory import MemoryBroker
+from xend.core.migrating import Migrating
 from xend.core.policies import Policies
 from xend.core.pools import CpuPools, Unregistered
 from xend.core.ports import (
@@ -37,8 +38,10 @@ from xend.core.ports import (
     Repository,
     XenStore,
 )
+from xend.core.receiving import Receiving
 from xend.core.reconcile import Reconciliation
 from xend.core.reconfigure import Reconfiguring
+from xend.core.relocation import Connector, Link, NoConnector, Offer
 from xend.core.saving import Saving
 from xend.core.snapshot import Snapshot
 from xend.core.tuning import Tuning
@@ -73,6 +76,9 @@ _CHANGES = frozenset(
 )
 """Verbs after which a domain is another, but neither came nor went nor got another name."""
 
+_STOPPED_BY_DESTROY = frozenset({"create", "start", "restore", "resume", "receive", "migrate"})
+"""Verbs that a destroy of the same domain does not wait for."""
+
 
 class History(EventLog, JobLog, Protocol):
     """What happened, on disk."""
@@ -91,9 +97,11 @@ class DomainService:
         files: HostFiles,
         history: History | None = None,
         pools: PoolRepository | None = None,
+        connector: Connector | None = None,
     ) -> None:
         """Without a `history` events and jobs are only in memory; without `pools` CPU pools that
-        are not active are forgotten with this object."""
+        are not active are forgotten with this object; without a `connector` no domain is sent to
+        other hosts."""
         clock = clock or SystemClock()
         settings = settings or ServiceSettings()
         self.events = EventBus(clock.time, history)
@@ -123,13 +131,21 @@ class DomainService:
         building = self._building = Building(context)
         saving = Saving(context, building.applier)
         self._policies = Policies(context, self.jobs, self.events, building, saving)
-        self._reconciliation = Reconciliation(context, building, self._policies, self.jobs)
+        self.receiving = Receiving(context, building.applier)
+        migrating = Migrating(
+            context, building.applier, self.jobs, connector or NoConnector(), self.receiving
+        )
+        self._reconciliation = Reconciliation(
+            context, building, self._policies, self.jobs, migrating, self.receiving
+        )
         self.cpu_pools = CpuPools(context, pools or Unregistered())
         hotplug = Hotplug(context)
         self._bodies = (
             building.bodies
             | Verbs(context, building.applier).bodies
             | saving.bodies
+            | migrating.bodies
+            | self.receiving.bodies
             | Tuning(context).bodies
             | Managed(context, building).bodies
             | Importing(context).bodies
@@ -344,10 +360,11 @@ class DomainService:
         return cast(DomainView, await job.wait())
 
     async def destroy(self, ref: str | int, *, caller: Caller = XEND_ITSELF) -> None:
-        """Ends it at once.  One that is just being built is not built any further."""
+        """Ends it at once.  One that is just being built is not built any further, and one that is
+        on its way stays where it is."""
         await self._snapshot.refresh()
         active = self.jobs.active(self._snapshot.find(ref).uuid)
-        if active is not None and active.kind in ("create", "start", "restore", "resume"):
+        if active is not None and active.kind in _STOPPED_BY_DESTROY:
             active.cancel()
         await self.submit("destroy", ref, caller=caller).wait()
 
@@ -462,6 +479,36 @@ class DomainService:
     ) -> DomainView:
         job = self.submit("restore", None, path=path, paused=paused, caller=caller)
         return cast(DomainView, await job.wait())
+
+    async def migrate(
+        self,
+        ref: str | int,
+        host: str,
+        *,
+        port: int = 0,
+        live: bool = False,
+        tls: bool | None = None,
+        change_home: bool = False,
+        caller: Caller = XEND_ITSELF,
+    ) -> None:
+        """To the xend of another host.  `port` 0 and `tls` None: as xend-config.sxp says;
+        `change_home`: a managed domain's configuration goes along."""
+        await self._do(
+            "migrate",
+            ref,
+            caller,
+            host=host,
+            port=port,
+            live=live,
+            tls=tls,
+            change_home=change_home,
+        )
+
+    async def receive(self, link: Link, offer: Offer, *, caller: Caller) -> None:
+        """The other side of `migrate`; the sender has been told how it went when this returns."""
+        # Of a domain that comes back to its own host, the job that sends it has the lock.
+        target = None if self.receiving.is_own(offer) else offer.config
+        await self.submit("receive", target, link=link, offer=offer, caller=caller).wait()
 
     async def dump_core(
         self,

@@ -56,10 +56,10 @@ class MemoryBroker:
         """uuid → KiB, for whoever wants to see them."""
         return dict(self._promised)
 
-    async def reserve_for(self, config: DomainConfig) -> None:
-        """What building it takes, for its uuid; else as `reserve`."""
+    async def reserve_for(self, config: DomainConfig, key: str = "") -> None:
+        """What building it takes, for its uuid (or `key`); else as `reserve`."""
         needed, supply = await self._look(config)
-        await self._reserve(str(config.uuid), needed, supply)
+        await self._reserve(key or str(config.uuid), needed, supply)
 
     async def reserve(self, uuid: str, needed: KiB) -> None:
         """Waits for memory that is on its way, as long as more and more of it is free; shrinks dom0

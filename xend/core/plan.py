@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from xend.core.relocation import Incoming
 from xend.model.domain import DomainConfig
 from xend.model.units import Domid, KiB
 
@@ -27,6 +28,8 @@ IntentKind = Literal[
     "attach",
     "detach",
     "dump",
+    "migrate",
+    "receive",
 ]
 
 
@@ -35,6 +38,8 @@ class ReserveIdentity:
     """Its name, uuid and MACs are nobody else's until the plan has ended."""
 
     config: DomainConfig
+    beside: Domid | None = None
+    """A domain of this host that may have the same uuid meanwhile: it migrates to itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class ReserveMemory:
 
     config: DomainConfig
     needed: KiB | None = None
+    key: str = ""
+    """Who it is for, where the uuid would not tell two domains apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +71,10 @@ class EndOld:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """From its kernel, or from a saved image.  Undone by destroying whatever has its uuid."""
+    """From its kernel, a saved image or another host.  Undone by destroying what became of it."""
 
     config: DomainConfig
-    source: Path | None = None
+    source: Path | Incoming | None = None
     timeout: float | None = None
 
 
@@ -95,12 +102,28 @@ class RemoveFile:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeOver:
+    """What was received is complete: the sender lets go of its own."""
+
+    incoming: Incoming
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """The intent ends."""
 
 
 Step = (
-    ReserveIdentity | ReserveMemory | Begin | EndOld | Build | Own | Unpause | RemoveFile | Settle
+    ReserveIdentity
+    | ReserveMemory
+    | Begin
+    | EndOld
+    | Build
+    | Own
+    | Unpause
+    | RemoveFile
+    | TakeOver
+    | Settle
 )
 Plan = tuple[Step, ...]
 
@@ -190,3 +213,17 @@ def plan_restore(
     if remove_source:
         plan += (RemoveFile(source),)
     return plan + (() if paused else (Unpause(),)) + (Settle(),)
+
+
+def plan_receive(incoming: Incoming) -> Plan:
+    """Up to the moment from which only this host may run it; its intent stays open then
+    (`xend.core.receiving`).  No time limit: the network decides how long it takes."""
+    config = incoming.offer.config
+    key = f"{config.uuid} arriving" if incoming.beside is not None else ""
+    return (
+        ReserveIdentity(config, incoming.beside),
+        Begin("receive", str(config.uuid), incoming.data),
+        ReserveMemory(config, key=key),
+        Build(config, incoming),
+        TakeOver(incoming),
+    )

@@ -246,6 +246,18 @@ class Hypervisor(Protocol):
         """What the file of `save` says of its domain, without restoring it.  OperationFailed with
         the cause when it cannot be read or is not such a file."""
 
+    async def send(
+        self, domid: Domid, fd: int, *, live: bool, progress: ProgressSink = ignore_progress
+    ) -> None:
+        """Writes its memory to a connected stream socket and leaves it shut down (suspend), as
+        `save` does without `checkpoint`; with `live` it runs on until little is left to send."""
+
+    async def receive(
+        self, fd: int, config: DomainConfig, progress: ProgressSink = ignore_progress
+    ) -> Domid:
+        """What `send` writes, as a new domain, left paused; not a byte after it is read.
+        Failures are those of `create`."""
+
     async def resume(self, domid: Domid) -> None:
         """Brings back a domain that is shut down for suspend (a save that was cut off)."""
 

@@ -19,8 +19,10 @@ from xend.core.changes import change_config
 from xend.core.context import Context
 from xend.core.hotplug import settle_hotplug
 from xend.core.jobs import Job, JobRunner
+from xend.core.migrating import Migrating
 from xend.core.policies import Policies
 from xend.core.ports import BrokenEntry, Intent, ManagedDomain, OwnedDomain
+from xend.core.receiving import Receiving
 from xend.core.saving import leftovers
 from xend.core.steps import is_half_made
 from xend.core.suspension import undo_suspend, wake_if_suspended
@@ -40,8 +42,12 @@ class Reconciliation:
         building: Building,
         policies: Policies,
         jobs: JobRunner,
+        migrating: Migrating,
+        receiving: Receiving,
     ) -> None:
         self._context = context
+        self._migrating = migrating
+        self._receiving = receiving
         self._applier = building.applier
         self._building = building
         self._policies = policies
@@ -66,6 +72,8 @@ class Reconciliation:
             "dump": self._dump,
             "attach": self._hotplug,
             "detach": self._hotplug,
+            "migrate": self._migrate,
+            "receive": self._receive,
         }
 
     async def run(self) -> None:
@@ -338,6 +346,25 @@ class Reconciliation:
         view = self._context.snapshot.by_uuid(intent.uuid)
         if view is not None and self._is_alive(intent.uuid, Domid(intent.data["domid"])):
             await settle_hotplug(self._context, intent, view)
+        return True
+
+    async def _migrate(self, intent: Intent) -> bool:
+        await self._look()
+        domid = Domid(intent.data["domid"])
+        owned = self._owned.get(intent.uuid)
+        return await self._migrating.reconcile(
+            intent,
+            owned if owned is not None and owned.domid == domid else None,
+            alive=self._is_alive(intent.uuid, domid),
+        )
+
+    async def _receive(self, intent: Intent) -> bool:
+        """Before it was permitted to run it never has, and the sender has it."""
+        await self._look()
+        if intent.data["phase"] in ("permitted", "running"):
+            alive = self._is_alive(intent.uuid, intent.domid)
+            return await self._receiving.reconcile(intent, alive=alive)
+        await self._remove_half_made(intent, keep=intent.data["beside"])
         return True
 
 

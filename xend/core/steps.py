@@ -25,11 +25,12 @@ from xend.core.plan import (
     ReserveMemory,
     Settle,
     Step,
+    TakeOver,
     Unpause,
 )
 from xend.core.ports import Intent, OwnedDomain, Progress, ProgressSink
+from xend.core.relocation import Incoming
 from xend.errors import DomainNotFound, OperationTimeout, WorkerCrashed, XendError
-from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo
 from xend.model.units import DOM0, Domid
 
@@ -90,7 +91,7 @@ class Applier:
     async def _apply(self, step: Step, run: Run) -> None:
         match step:
             case ReserveIdentity():
-                await self._reserve_identity(step.config, run)
+                await self._reserve_identity(step, run)
             case ReserveMemory():
                 await self._reserve_memory(step, run)
             case Begin():
@@ -108,6 +109,9 @@ class Applier:
                 self._context.snapshot.unpaused(_built(run))
             case RemoveFile():
                 await self._context.files.remove(step.path)
+            case TakeOver():
+                await asyncio.gather(*run.notes)
+                await step.incoming.take_over(await self._begun(run), _built(run))
             case Settle():
                 if run.intent is not None:
                     self._settle(run.intent)
@@ -146,14 +150,17 @@ class Applier:
                 log.error("undoing %s of %s failed: %s", name, run.job.name, failure)
                 return  # The intent stays open.
 
-    async def _reserve_identity(self, config: DomainConfig, run: Run) -> None:
+    async def _reserve_identity(self, step: ReserveIdentity, run: Run) -> None:
         snapshot, reserved = self._context.snapshot, self._context.reserved
+        config = step.config
         await snapshot.refresh(max_age=IDENTITY_MAX_AGE)
         uuid = str(config.uuid)
         views = snapshot.views()
         if run.restarts:
             # Its own name is kept visible while it is being replaced.
             views = [view for view in views if view.uuid != uuid]
+        if step.beside is not None:
+            views = [view for view in views if view.domid != step.beside]
         reserved.hold(config, views)
         snapshot.building(config)
 
@@ -165,12 +172,12 @@ class Applier:
 
     async def _reserve_memory(self, step: ReserveMemory, run: Run) -> None:
         run.job.report(Progress("memory"))
-        uuid = str(step.config.uuid)
+        key = step.key or str(step.config.uuid)
         if step.needed is None:
-            await self._context.memory.reserve_for(step.config)
+            await self._context.memory.reserve_for(step.config, key)
         else:
-            await self._context.memory.reserve(uuid, step.needed)
-        run.release.append(lambda: self._context.memory.release(uuid))
+            await self._context.memory.reserve(key, step.needed)
+        run.release.append(lambda: self._context.memory.release(key))
 
     def _begin(self, step: Begin, run: Run) -> None:
         """The disk writes while what follows is looked up; see `_begun`."""
@@ -207,7 +214,8 @@ class Applier:
             run.info = progress.info or run.info
 
         # Pushed before the call: a build whose process was killed leaves a half-made domain.
-        run.undo.append(("the build", lambda: self.remove_remains(uuid, run.domid)))
+        keep = step.source.beside if isinstance(step.source, Incoming) else None
+        run.undo.append(("the build", lambda: self.remove_remains(uuid, run.domid, keep)))
         await self._begun(run)
         run.job.report(Progress("build"))
         try:
@@ -231,6 +239,8 @@ class Applier:
 
     async def _made(self, step: Build, sink: ProgressSink) -> Domid:
         hypervisor = self._context.hypervisor
+        if isinstance(step.source, Incoming):
+            return await step.source.take(hypervisor, sink)
         if step.source is not None:
             return await hypervisor.restore(step.source, step.config, sink)
         if step.config.bootloader:  # It may wait for a person: that takes no place of others.
@@ -283,11 +293,13 @@ class Applier:
             raise OperationTimeout(operation=what, seconds=seconds) from error
         self._context.snapshot.invalidate()
 
-    async def remove_remains(self, uuid: str, domid: Domid | None) -> None:
-        """Of a build of ours that did not end well."""
+    async def remove_remains(
+        self, uuid: str, domid: Domid | None, keep: Domid | None = None
+    ) -> None:
+        """Of a build of ours that did not end well; never `keep`."""
         self._context.snapshot.invalidate()
         for info in await self._context.hypervisor.list_domains():
-            if is_half_made(info, uuid, domid):
+            if info.domid != keep and is_half_made(info, uuid, domid):
                 await self.end_domain(info.domid, self._context.settings.destroy_timeout)
 
 

@@ -20,8 +20,12 @@ _OUR_BACKEND = frozenset({"", "0", "Domain-0"})
 
 async def check_host(config: DomainConfig, files: HostFiles) -> None:
     """Raises ConfigError naming the first file or bridge that is not there."""
+    await asyncio.gather(_check_boot(config, files), check_devices(config, files))
+
+
+async def check_devices(config: DomainConfig, files: HostFiles) -> None:
+    """The same without what it boots from: of one whose memory comes from elsewhere."""
     await asyncio.gather(
-        _check_boot(config, files),
         *(_check_disk(disk, files) for disk in config.disks),
         *(_check_vif(number, vif, files) for number, vif in enumerate(config.vifs)),
     )

@@ -47,6 +47,11 @@ class ServiceSettings:
     destroy_timeout: float = 300.0
     list_max_age: float = 0.02
     """A list this young is not asked for again."""
+    relocation_port: int = 8002
+    """Of other hosts, unless the caller names one."""
+    relocation_tls_port: int = 8003
+    relocation_tls: bool = False
+    """`xend-relocation-ssl`."""
     jobs_kept: int = 200
     close_grace: float = 2.0
     """How long `close` waits for jobs; the next start settles what it then abandons."""

@@ -13,6 +13,7 @@ from xend.core.domains import DomainService
 from xend.daemon.options import Options
 from xend.daemon.settings import Settings
 from xend.errors import JournalError
+from xend.relocation.connector import TcpConnector
 from xend.store.history import SqliteHistory
 from xend.store.hostfiles import LocalFiles, boot_id
 from xend.store.journal import SqliteJournal
@@ -68,6 +69,7 @@ async def compose(
         files=files,
         history=history,
         pools=pools,
+        connector=TcpConnector(),
     )
     stack.push_async_callback(service.close)
     await service.start()

@@ -170,7 +170,9 @@ class _Daemon:
             faces.rest.rules = settings.rest
             await faces.apply(settings.faces)
             if settings.service != self._settings.service:
-                log.warning("options of memory and dumps are read at the next start only")
+                log.warning(
+                    "options of memory, dumps and sending guests are read at the next start only"
+                )
             self._settings = settings
             log.info("Xend Daemon reloaded its configuration")
             with contextlib.suppress(OSError):

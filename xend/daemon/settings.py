@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from xend.api.faces import FaceSpec, Tls
+from xend.api.relocation import allowed
 from xend.api.rest.security_rules import RestRules
 from xend.api.sockets import TcpAddress, UnixAddress
 from xend.config import xend_config
@@ -125,7 +126,31 @@ def _faces(options: Options, values: XendConfig) -> tuple[FaceSpec, ...]:
         certificate = values.text("xend-tcp-xmlrpc-server-ssl-cert-file")
         tls = Tls(_SECRETS_DIR / key, _SECRETS_DIR / certificate) if key and certificate else None
         specs.append(FaceSpec("xmlrpc", TcpAddress(host, port), tls))
+    specs += _relocation(values)
     return tuple(specs)
+
+
+def _relocation(values: XendConfig) -> list[FaceSpec]:
+    address = values.text("xend-relocation-address")
+    hosts_allow = values.text("xend-relocation-hosts-allow")
+    allowed(hosts_allow)
+    specs = []
+    if values.flag("xend-relocation-server"):
+        place = TcpAddress(address, values.number("xend-relocation-port"))
+        specs.append(FaceSpec("relocation", place, hosts_allow=hosts_allow))
+    if values.flag("xend-relocation-ssl-server"):
+        key = values.text("xend-relocation-server-ssl-key-file")
+        certificate = values.text("xend-relocation-server-ssl-cert-file")
+        if not (key and certificate):
+            raise ConfigError(
+                "ssl_key_file or ssl_cert_file for ssl relocation server is missing.",
+                file=str(values.path),
+                field="xend-relocation-server-ssl-key-file",
+            )
+        tls = Tls(_SECRETS_DIR / key, _SECRETS_DIR / certificate)
+        place = TcpAddress(address, values.number("xend-relocation-ssl-port"))
+        specs.append(FaceSpec("relocation", place, tls, hosts_allow))
+    return specs
 
 
 def _rest_paths(options: Options, values: XendConfig) -> tuple[Path, ...]:
@@ -144,5 +169,8 @@ def _service(values: XendConfig) -> ServiceSettings:
         dom0_min_mem=kib(MiB(values.number("dom0-min-mem"))),
         dom0_ballooning=values.flag("enable-dom0-ballooning"),
         enable_dump=values.flag("enable-dump"),
+        relocation_port=values.number("xend-relocation-port"),
+        relocation_tls_port=values.number("xend-relocation-ssl-port"),
+        relocation_tls=values.flag("xend-relocation-ssl"),
         parallel_builds=os.cpu_count() or 1,
     )

@@ -349,6 +349,30 @@ class XenHypervisor:
     async def saved_config(self, path: Path) -> DomainConfig:
         return await self._quick.run(lambda _: _saved_config(path))
 
+    async def send(
+        self, domid: Domid, fd: int, *, live: bool, progress: ProgressSink = ignore_progress
+    ) -> None:
+        _not_dom0(domid, "send")
+        request = {"op": "send", "domid": domid, "live": live}
+        try:
+            await self._pool.lend(fd, request, _sink(progress, domid))
+        except HypervisorError as error:
+            await self.domain(domid)  # Raises DomainNotFound, the better answer.
+            if live and any("logdirty" in str(line) for line in error.fields["log"]):
+                raise UnsupportedFeature(
+                    feature="Live migration of this domain",
+                    reason="this Xen was built without shadow paging (CONFIG_SHADOW_PAGING), "
+                    "which a PV guest needs for it",
+                    instead="xm migrate without --live",
+                ) from error
+            raise
+
+    async def receive(
+        self, fd: int, config: DomainConfig, progress: ProgressSink = ignore_progress
+    ) -> Domid:
+        request = {"op": "receive", "config": json.dumps(marshal.domain(config))}
+        return _built(await self._pool.lend(fd, request, _sink(progress)), progress)
+
     async def resume(self, domid: Domid) -> None:
         await self._long("resume", domid)
 

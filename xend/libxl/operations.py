@@ -130,6 +130,45 @@ def save(
         resume(context, progress, domid)
 
 
+def send(context: Context, progress: ProgressCallback, domid: int, fd: int, live: bool) -> None:
+    """libxl's stream into the socket `fd`, which is ours to close.  On failure the domain runs."""
+    os.set_inheritable(fd, False)
+    flags = lib.LIBXL_SUSPEND_LIVE if live else 0
+    with ExitStack() as undo:
+        undo.callback(_wake, context, domid)
+        try:
+            with context.listening(progress):
+                rc = lib.libxl_domain_suspend(context.raw, domid, fd, flags, ffi.NULL)
+            context.check("send", rc)
+        finally:
+            os.close(fd)
+        undo.pop_all()
+
+
+def receive(context: Context, progress: ProgressCallback, fd: int, config: str) -> tuple[int, str]:
+    """What `send` writes into the other end of the socket `fd`; else as `create`."""
+    os.set_inheritable(fd, False)  # Device models live on, and would keep the connection open.
+    seen = [0]
+
+    def note(domid: int, what: str, percent: int, done: int, total: int) -> None:
+        seen[0] = domid or seen[0]
+        progress(domid, what, percent, done, total)
+
+    params = ffi.new("libxl_domain_restore_params *")
+    domid = ffi.new("uint32_t *", INVALID_DOMID)
+    lib.libxl_domain_restore_params_init(params)
+    params.stream_version = 2
+    try:
+        with context.config(config) as wanted, context.listening(note) as how:
+            rc = lib.libxl_domain_create_restore(
+                context.raw, wanted, domid, fd, -1, params, ffi.NULL, how
+            )
+    finally:
+        lib.libxl_domain_restore_params_dispose(params)
+        os.close(fd)
+    return _built(context, "receive", rc, domid[0], seen[0], config), _seen(context, domid[0])
+
+
 def _remove(path: str) -> None:
     if os.path.exists(path):
         os.unlink(path)
@@ -193,8 +232,10 @@ TABLE: dict[str, Callable[..., Any]] = {
     "create": create,
     "destroy": destroy,
     "dump_core": dump_core,
+    "receive": receive,
     "restore": restore,
     "resume": resume,
     "save": save,
+    "send": send,
     "soft_reset": soft_reset,
 }

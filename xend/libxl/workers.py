@@ -82,8 +82,9 @@ class Worker:
         """Whether it may serve again."""
 
     @classmethod
-    async def spawn(cls, argv: list[str]) -> Worker:
-        """Returns when it is ready; raises HypervisorUnavailable if it cannot be."""
+    async def spawn(cls, argv: list[str], fds: Sequence[int] = ()) -> Worker:
+        """Returns when it is ready; raises HypervisorUnavailable if it cannot be.  `fds`: what it
+        gets beside its pipes, under the same numbers."""
         process = await asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.PIPE,
@@ -92,6 +93,7 @@ class Worker:
             limit=_LINE_LIMIT,
             start_new_session=True,
             cwd="/",
+            pass_fds=fds,
         )
         worker = cls(process)
         hello: dict[str, Any] | None = None
@@ -238,6 +240,15 @@ class Pool:
             self._argv = [sys.executable, "-I", "-S", "-c", _BOOT, *here]
         self._warm_spare()
 
+    async def lend(self, fd: int, request: Mapping[str, Any], on_progress: OnProgress) -> Any:
+        """An operation that waits for the network, with the descriptor `fd`, in a process of its
+        own that takes none of the places."""
+        worker = await self._spawn((fd,))
+        try:
+            return await worker.serve({**request, "fd": fd}, on_progress)
+        finally:
+            self._dismiss(worker)
+
     async def run(
         self, request: Mapping[str, Any], on_progress: OnProgress, *, waits: bool = False
     ) -> Any:
@@ -290,8 +301,8 @@ class Pool:
         while len(self._idle) > 1:
             self._dismiss(self._idle.pop(0))
 
-    async def _spawn(self) -> Worker:
-        worker = await Worker.spawn(self._argv)
+    async def _spawn(self, fds: Sequence[int] = ()) -> Worker:
+        worker = await Worker.spawn(self._argv, fds)
         self._all.add(worker)
         return worker
 

@@ -67,6 +67,8 @@ class SimDomain:
     request: str = ""
     """A shutdown request that the guest has not answered yet."""
     restored: bool = False
+    ran_before: float = 0.0
+    """Of `ran`, what an image brought along: Xen counts a domain's CPU time from its making."""
 
     @property
     def paused(self) -> bool:
@@ -102,7 +104,7 @@ class SimDomain:
             shutdown_reason=ShutdownReason.UNKNOWN if self.shutdown is None else self.shutdown,
             memory=KiB(self.memory),
             max_memory=KiB(self.max_memory),
-            cpu_time=Nanoseconds(int(self.runs_for(now) * _BUSY * 1e9)),
+            cpu_time=Nanoseconds(int((self.runs_for(now) - self.ran_before) * _BUSY * 1e9)),
             vcpus_online=self.online,
             vcpu_max_id=self.config.vcpus - 1,
             cpupool=self.pool,

@@ -32,6 +32,7 @@ from xend.model.devices import Disk, Pci, Vfb, Vif
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, HostInfo, ShutdownReason, VcpuInfo
 from xend.model.units import DOM0, Domid, KiB
+from xend.sim import wire
 from xend.sim.guests import OVERHEAD, SimDomain
 from xend.sim.host import host_info
 from xend.sim.image import Image, read_image, write_half, write_image
@@ -43,7 +44,8 @@ from xend.sim.usb import SimUsb
 
 FaultHook = Callable[[str, str, Domid | None], Awaitable[None]]
 """(operation, stage, domid): create load domain memory devices; destroy devices domain;
-save suspend asked write; restore read domain memory devices; attach, detach, rename …: change."""
+save suspend asked write; restore read domain memory devices; send live|suspend asked write;
+receive read domain memory devices; attach, detach, rename …: change."""
 
 
 async def no_faults(operation: str, stage: str, domid: Domid | None) -> None:
@@ -268,7 +270,7 @@ class SimHypervisor:
         except XendError:
             self.machine.remove(domain)
             raise
-        domain.ran = ran
+        domain.ran = domain.ran_before = ran
         domain.restored = ran > 0
         return domain.domid
 
@@ -327,6 +329,39 @@ class SimHypervisor:
         await self._stage("restore", "read")
         image = read_image(path)
         return await self._build("restore", config or image.config, progress, image.ran)
+
+    async def send(
+        self, domid: Domid, fd: int, *, live: bool, progress: ProgressSink = ignore_progress
+    ) -> None:
+        _not_dom0(domid, "send")
+        await self._stage("send", "live" if live else "suspend", domid)
+        domain = self.machine.get(domid)
+        if not domain.alive or not domain.behaviour.obeys:
+            raise refused("domain send", "domain did not respond to suspend request", domid)
+        self.machine.request(domain, "suspend")
+        await self._stage("send", "asked", domid)
+        await self.machine.until_shut_down(domain)
+        try:
+            progress(Progress("send", domid, percent=50.0))
+            await self._stage("send", "write", domid)
+            await wire.write(fd, Image(domain.config, domain.ran))
+        except WorkerCrashed:
+            raise
+        except (XendError, OSError) as error:
+            self.machine.wake(domain)
+            if isinstance(error, OSError):
+                raise refused("domain send", f"stream: {error.strerror}", domid) from error
+            raise
+
+    async def receive(
+        self, fd: int, config: DomainConfig, progress: ProgressSink = ignore_progress
+    ) -> Domid:
+        await self._stage("receive", "read")
+        try:
+            image = await wire.read(fd)
+        except OSError as error:
+            raise refused("domain creation", f"stream: {error.strerror or error}") from error
+        return await self._build("receive", config, progress, image.ran)
 
     async def resume(self, domid: Domid) -> None:
         domain = await self._change("resume", domid)

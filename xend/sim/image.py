@@ -24,11 +24,16 @@ class Image:
 
 def write_image(path: Path, image: Image) -> None:
     """Raises OperationFailed with the cause."""
-    body = json.dumps({"config": image.config.model_dump(mode="json"), "ran": image.ran})
     try:
-        path.write_text(MAGIC + body + "\n", "utf-8")
+        path.write_bytes(to_bytes(image))
     except OSError as error:
         raise OperationFailed(f"Cannot write {path}: {error.strerror}", stage="save") from error
+
+
+def to_bytes(image: Image) -> bytes:
+    """As `write_image` writes it."""
+    body = json.dumps({"config": image.config.model_dump(mode="json"), "ran": image.ran})
+    return f"{MAGIC}{body}\n".encode()
 
 
 def write_half(path: Path) -> None:
@@ -39,12 +44,19 @@ def write_half(path: Path) -> None:
 def read_image(path: Path) -> Image:
     """Raises OperationFailed with the cause."""
     try:
-        data = path.read_bytes()
-        old = oldimage.reason(str(path), data[:64])
+        return from_bytes(path.read_bytes(), str(path))
+    except OSError as error:
+        raise OperationFailed(f"{path} cannot be restored: {error}", stage="restore") from error
+
+
+def from_bytes(data: bytes, path: str) -> Image:
+    """`path`: what it is called in errors."""
+    try:
+        old = oldimage.reason(path, data[:64])
         if old:
             raise OperationFailed(f"{path} cannot be restored: {old}", stage="restore")
         text = data.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise OperationFailed(f"{path} cannot be restored: {error}", stage="restore") from error
     if not text.startswith(MAGIC):
         raise OperationFailed(

@@ -51,6 +51,18 @@ class Save(Arguments):
     checkpoint: bool = Field(default=False, description="let it run on afterwards")
 
 
+class Migrate(Arguments):
+    host: str = Field(
+        min_length=1, max_length=253, pattern=r"^[A-Za-z0-9_.:%\-]+$", examples=["host2.example"]
+    )
+    port: int = Field(default=0, ge=0, le=65535, description="0: as xend-config.sxp says")
+    live: bool = Field(default=False, description="let it run while its memory is sent")
+    tls: bool | None = Field(default=None, description="null: as xend-config.sxp says")
+    change_home: bool = Field(
+        default=False, description="a managed domain's configuration goes along"
+    )
+
+
 class Dump(Arguments):
     path: Path | None = Field(
         default=None, description="on the host; otherwise in /var/xen/dump", examples=[None]
@@ -126,6 +138,13 @@ ACTIONS: Final[Mapping[str, Action]] = {
         "Write its memory to a file on the host and end it",
         Save,
         states=frozenset({PowerState.RUNNING, PowerState.PAUSED}),
+        role=Role.ADMIN,
+    ),
+    "migrate": Action(
+        "migrate",
+        "Move it to another host",
+        Migrate,
+        states=frozenset({PowerState.RUNNING}),
         role=Role.ADMIN,
     ),
     "dump-core": Action("dump-core", "Write its core to the host", Dump, role=Role.ADMIN),

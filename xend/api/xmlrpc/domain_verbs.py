@@ -14,11 +14,9 @@ from xend.errors import (
     DomainStateError,
     InvalidArgument,
     OperationFailed,
-    UnsupportedFeature,
     XendError,
 )
-from xend.model.status import PowerState
-from xend.model.units import DOM0, MiB, kib
+from xend.model.units import MiB, kib
 
 log = logging.getLogger("xend.XMLRPCServer")
 
@@ -137,25 +135,21 @@ async def migrate(
     context: CallContext,
     dom: str | int,
     host: str,
-    _live: bool,
-    _port: int,
+    live: bool,
+    port: int,
     _node: int,
-    _ssl: bool | None,
-    _change_home_server: bool,
+    ssl: bool | None,
+    change_home_server: bool,
 ) -> None:
-    """What is wrong with the domain is said first, as ever."""
-    view = await context.service.lookup(dom)
-    if view.domid == DOM0:
-        raise DomainStateError(
-            f"Cannot migrate privileged domain {dom}", domain=view.name, verb="migrate"
-        )
-    if view.power_state is not PowerState.RUNNING:
-        raise DomainStateError("Domain is not running", domain=view.name, verb="migrate")
-    raise UnsupportedFeature(
-        feature=f"Migration of {view.name} to {host}",
-        reason="this xend has no relocation server",
-        instead=f"xl migrate {view.name} {host} (over ssh), or xm save, a copy of the file, and "
-        "xm restore there",
+    """The receiver chooses the NUMA node: libxl places guests by itself."""
+    await context.service.migrate(
+        dom,
+        host,
+        port=port,
+        live=live,
+        tls=ssl,
+        change_home=change_home_server,
+        caller=context.caller,
     )
 
 

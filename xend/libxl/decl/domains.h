@@ -15,6 +15,7 @@ int libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *config, uin
                                 const libxl_asyncprogress_how *aop_console_how);
 void libxl_domain_restore_params_init(libxl_domain_restore_params *params);
 void libxl_domain_restore_params_dispose(libxl_domain_restore_params *params);
+#define LIBXL_SUSPEND_LIVE ...
 int libxl_domain_suspend(libxl_ctx *ctx, uint32_t domid, int fd, int flags,
                          const libxl_asyncop_how *ao_how);
 int libxl_domain_resume(libxl_ctx *ctx, uint32_t domid, int suspend_cancel,
