@@ -8,6 +8,7 @@ pytest -m "lab or not lab" --hypervisor xen tests/contract/…             # the
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -339,6 +340,46 @@ async def test_a_checkpoint_lets_it_run_on(xen: Bench) -> None:
     await xen.hypervisor.save(domid, path, checkpoint=True)
     assert path.stat().st_size > 0
     assert (await xen.info(domid)).power_state is PowerState.RUNNING
+
+
+async def test_send_and_receive(xen: Bench) -> None:
+    """Through one socket, with a word behind the stream: it is not taken for a part of it."""
+    config = xen.linux()
+    domid = await xen.start(config)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        aside = uuid4()
+        await xen.hypervisor.preserve(domid, "away", aside)
+        receiving = asyncio.create_task(xen.hypervisor.receive(theirs.fileno(), config))
+        await xen.hypervisor.send(domid, ours.fileno(), live=False)
+        ours.send(b"behind")
+        received = await receiving
+        theirs.setblocking(False)
+        assert theirs.recv(16) == b"behind"
+    assert (await xen.info(domid)).shutdown_reason is ShutdownReason.SUSPEND
+    info = await xen.info(received)
+    assert info.paused and info.uuid == str(config.uuid) and info.cpu_time == 0
+    await xen.hypervisor.destroy(domid)
+    await xen.hypervisor.unpause(received)
+    assert (await xen.info(received)).power_state is PowerState.RUNNING
+    assert await xen.store.read(f"/local/domain/{received}/name") == config.name
+
+
+async def test_a_stream_that_breaks_off_lets_it_run_on(xen: Bench) -> None:
+    domid = await xen.start(xen.linux())
+    before = {info.domid for info in await xen.hypervisor.list_domains()}
+    ours, theirs = socket.socketpair()
+    with ours:
+        theirs.close()
+        with pytest.raises(HypervisorError):
+            await xen.hypervisor.send(domid, ours.fileno(), live=False)
+    assert (await xen.info(domid)).power_state is PowerState.RUNNING
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.close()
+        with pytest.raises(HypervisorError):
+            await xen.hypervisor.receive(theirs.fileno(), xen.linux("other"))
+    assert {info.domid for info in await xen.hypervisor.list_domains()} == before
 
 
 async def test_a_file_that_is_no_saved_domain(xen: Bench) -> None:

@@ -23,6 +23,7 @@ from xend.core.operationcounts import OperationCounts
 from xend.core.views import ServiceSettings
 from xend.daemon.audit import OperationAudit
 from xend.daemon.heartbeat import Heartbeat
+from xend.relocation.connector import TcpConnector
 from xend.sim.counters import SimCounters
 from xend.sim.files import SimFiles
 from xend.sim.hypervisor import SimHypervisor
@@ -172,6 +173,7 @@ async def simulated(
         ServiceSettings(close_grace=0.0),
         files=SimFiles(files),
         history=history,
+        connector=TcpConnector(),
     )
     stack.push_async_callback(service.close)
     await service.start()

@@ -256,18 +256,20 @@ async def test_save_and_restore(xend: Xend, host: Host) -> None:
     assert get(domain, "status") == 1
 
 
-async def test_migration_says_what_to_use(xend: Xend) -> None:
+async def test_migration_refuses_in_the_original_words(xend: Xend) -> None:
     await started(xend)
     await xend("xend.domain.new", vm("gonzalo"))
-    arguments = ["elsewhere", 1, 0, -1, None, 0]
+    arguments = ["localhost", 1, 1, -1, None, 0]
     assert await fault(xend, "xend.domain.migrate", "nobody", *arguments) == (3, "nobody")
     code, text = await fault(xend, "xend.domain.migrate", "Domain-0", *arguments)
     assert (code, text) == (2, "Cannot migrate privileged domain Domain-0")
     code, text = await fault(xend, "xend.domain.migrate", "gonzalo", *arguments)
     assert (code, text) == (2, "Domain is not running")
+    home = [*arguments[:-1], 1]
+    code, text = await fault(xend, "xend.domain.migrate", "prospero", *home)
+    assert (code, text) == (2, "Domain is not a managed domain")
     code, text = await fault(xend, "xend.domain.migrate", "prospero", *arguments)
-    assert code == 2
-    assert "xl migrate prospero elsewhere" in text
+    assert code == 2 and text.startswith("can't connect: ")
     assert get(await xend("xend.domain", "prospero"), "status") == 2
 
 

@@ -206,4 +206,4 @@ async def _drain(link: BaseLink) -> None:
     with suppress(TimeoutError, OSError, ValueError):
         async with asyncio.timeout(_DRAIN_SECONDS):
             while (await link.line()).endswith(b"\n"):
-                await asyncio.sleep(0)
+                log.debug("%s says more", link.peer)
