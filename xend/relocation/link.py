@@ -19,6 +19,7 @@ from xend.errors import MigrationFailed
 LINE_LIMIT: Final = 1024 * 1024
 """Bytes: more than any configuration."""
 _CHUNK: Final = 256 * 1024
+_LEAVE_SECONDS: Final = 2.0
 _KEEP_ALIVE: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
@@ -248,6 +249,9 @@ class TlsLink(BaseLink):
         self._writer.transport.abort()
 
     async def close(self) -> None:
+        """A peer that does not take leave is not waited for."""
         self._writer.close()
-        with suppress(OSError):
-            await self._writer.wait_closed()
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._writer.wait_closed()
+        self._writer.transport.abort()
