@@ -122,3 +122,15 @@ async def test_types_that_are_not_taken(rest: httpx.AsyncClient) -> None:
             headers = {"Content-Type": kind, "If-Match": "*"}
             response = await rest.request(method, address, content=b"{}", headers=headers)
             check_problem(response, 415, "http.unsupported-media-type")
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [("nics", "POST"), ("config", "PATCH"), ("nics/0", "PATCH")]
+)
+async def test_half_a_character(rest: httpx.AsyncClient, path: str, method: str) -> None:
+    """It is JSON, but could be written to no file and no XenStore."""
+    body = rb'{"bridge": "a\ud800b", "description": "\uDBFF"}'
+    headers = {**WAIT, "Content-Type": "application/json", "If-Match": "*"}
+    response = await rest.request(method, f"{HERE}/{path}", content=body, headers=headers)
+    problem = check_problem(response, 422, "argument.invalid")
+    assert "alone is no character" in problem["detail"]

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from xend.api.rest.refusals import MalformedBody, UnsupportedMediaType
 from xend.config import sxp
-from xend.errors import ConfigError
+from xend.errors import ConfigError, InvalidArgument
 from xend.model.domain import DomainConfig
 
 M = TypeVar("M", bound=BaseModel)
@@ -138,7 +138,9 @@ async def from_text(dialect: str, body: bytes) -> Read:
 
 def parse_json(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        document = json.loads(body, parse_constant=_no_constant)
+        check_text(body, document)
+        return document
     except UnicodeDecodeError as error:
         raise MalformedBody(reason=f"it is not UTF-8: {error}") from error
     except json.JSONDecodeError as error:
@@ -149,6 +151,23 @@ def parse_json(body: bytes) -> Any:
         ) from error
     except (RecursionError, ValueError) as error:
         raise MalformedBody(reason=str(error)) from error
+
+
+def check_text(body: bytes, document: Any) -> None:
+    """InvalidArgument when a text in it is none: half of a surrogate pair (RFC 7493 §2.1), which
+    could be written nowhere.  The bytes of old names that are not UTF-8 (U+DC80 to U+DCFF, as they
+    are shown) may be sent back."""
+    if b"\\ud" not in body and b"\\uD" not in body:
+        return
+    try:
+        json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise InvalidArgument(
+            f"The body has a text that is none: \\u{ord(half):04x} alone is no character",
+            argument="body",
+            value=f"\\u{ord(half):04x}",
+        ) from error
 
 
 def _no_constant(name: str) -> None:

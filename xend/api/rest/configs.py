@@ -29,8 +29,8 @@ router = APIRouter(prefix="/v1/domains", tags=["configuration"])
 
 def config_etag(config: DomainConfig | None) -> str:
     """Strong: of the configuration itself, in whatever dialect it is shown."""
-    text = config.model_dump_json() if config is not None else ""
-    return f'"{hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()}"'
+    text = dumps(config.model_dump(mode="json")) if config is not None else b""
+    return f'"{hashlib.blake2b(text, digest_size=12).hexdigest()}"'
 
 
 async def _with_config(service: DomainService, ref: str) -> tuple[DomainView, DomainConfig]:

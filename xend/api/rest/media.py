@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Depends, Request
 
-from xend.api.rest.bodies import JSON, MERGE_PATCH
+from xend.api.rest.bodies import JSON, MERGE_PATCH, parse_json
 from xend.api.rest.refusals import UnsupportedMediaType
 
 
@@ -15,6 +15,9 @@ async def json_only(request: Request) -> None:
     expected = (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,)
     if name and name not in expected:
         raise UnsupportedMediaType(given=given, expected=", ".join(expected))
+    body = await request.body()
+    if body and b"\\u" in body:
+        parse_json(body)  # What FastAPI made of it need not be text.
 
 
 JsonBody = Depends(json_only)

@@ -112,6 +112,9 @@ def _complete(path: str, method: str, operation: dict[str, Any], role: Role | No
         "description": "A problem",
         "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}},
     }
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] == "prefer":  # May come several times (RFC 7240 §2), each a text.
+            parameter["schema"] = {"type": "string", "title": "Prefer"}
     if method == "get" and path not in OPEN:
         responses.setdefault("304", {"description": "Nothing has changed (If-None-Match)"})
     if method == "post":
