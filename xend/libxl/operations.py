@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from time import monotonic
 from typing import Any
 
 from xend.libxl import devicework, meter, savefile
@@ -19,6 +20,8 @@ from xend.libxl._xl import ffi, lib
 from xend.libxl.ctx import DOMINFO, INVALID_DOMID, SHUTDOWN, Context
 from xend.libxl.handle import ProgressCallback, XlError
 
+_TELL_EVERY = 0.25
+"""Seconds."""
 _SUSPENDED = 2
 """SHUTDOWN_suspend of xen/include/public/sched.h."""
 
@@ -181,9 +184,16 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _suspend(context: Context, progress: ProgressCallback, domid: int, fd: int) -> None:
+    told, next_at = "", 0.0
+
     def note(_: int, what: str, percent: int, done: int, total: int) -> None:
-        written = os.lseek(fd, 0, os.SEEK_CUR)
-        progress(domid, what, percent, written, total)
+        """libxl tells of every few megabytes, while the guest stands still: not each is worth a
+        line to the daemon."""
+        nonlocal told, next_at
+        now = monotonic()
+        if what != told or now >= next_at or done >= total:
+            told, next_at = what, now + _TELL_EVERY
+            progress(domid, what, percent, os.lseek(fd, 0, os.SEEK_CUR), total)
 
     with context.listening(note):
         rc = lib.libxl_domain_suspend(context.raw, domid, fd, 0, ffi.NULL)
