@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 LAB = ROOT / "scripts/lab"
 LINUX = """
 name = "reboot-saved"
-memory = 64
+memory = 128
 kernel = "/var/lib/xen/images/vmlinux"
 ramdisk = "/var/lib/xen/images/initrd.img"
 extra = "console=hvc0"
