@@ -118,13 +118,12 @@ def _metrics(xend: Client, domid: int) -> None:
 def test_xm_console_keeps_others_out(xend: Client) -> None:
     """Who came first has it; the other is told who."""
     domid = xend(calls.create(CONFIG, wait=120))["domid"]
-    first = subprocess.Popen(
+    with subprocess.Popen(
         ["xl", "console", str(domid)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )
-    try:
+    ) as first:
         deadline = time.monotonic() + 20
         while not Path(f"/var/lock/xenconsole.{domid}").exists():
             assert time.monotonic() < deadline
@@ -135,8 +134,6 @@ def test_xm_console_keeps_others_out(xend: Client) -> None:
         problem = json.loads(refused.value.response.body)
         assert (problem["status"], problem["code"]) == (409, "conflict")
         assert "xl console" in problem["detail"]
-    finally:
         first.kill()
-        first.wait()
     with pytest.raises(ApiError):
         xend(calls.console_ticket("nobody"))
