@@ -13,7 +13,7 @@ from labkit.cache import Cache, digest
 from labkit.commands import run
 from labkit.errors import LabError
 from labkit.image import Image
-from labkit.machine import Host, Shape, complaint, overlay, started_at
+from labkit.machine import DOM0_OPTIONS, Host, Shape, complaint, overlay, started_at
 from labkit.qmp import Qmp
 
 RECIPE = 1
@@ -40,7 +40,8 @@ class Kept:
 def _folder(cache: Cache, image: Image, shape: Shape) -> Path:
     """Only an equal machine in an equal QEMU can load a state."""
     qemu = run(["qemu-system-x86_64", "--version"], what="asking QEMU for its version")
-    key = digest(RECIPE, image.manifest["id"], asdict(shape), qemu.splitlines()[0])
+    booted = f"{shape.xen_options()} {DOM0_OPTIONS}"
+    key = digest(RECIPE, image.manifest["id"], asdict(shape), booted, qemu.splitlines()[0])
     return cache.folder("snapshots") / f"{image.folder.name}-{key}"
 
 
