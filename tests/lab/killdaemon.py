@@ -33,6 +33,7 @@ from xend.libxl.workers import Worker
 
 CHANGES = (
     *("create", "destroy", "save", "restore", "resume", "preserve", "dump_core"),
+    *("send", "receive"),
     *("pause", "unpause", "rename", "request_shutdown", "attach_device", "detach_device"),
     *("set_memory_target", "set_max_memory", "set_vcpus"),
 )
