@@ -106,7 +106,7 @@ def test_to_itself_and_who_may(one: DaemonProcess) -> None:
     start(one)
     with pytest.raises(xmlrpc.client.Fault, match="does not match xend-relocation-hosts-allow"):
         migrate(one, port)
-    assert "was refused" in one.log.read_text()
+    eventually(lambda: "was refused" in one.log.read_text())
     one.config.write_text(one.config.read_text().replace("nobody", "localhost"))
     one("reload")
     migrate(one, port)
