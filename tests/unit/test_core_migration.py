@@ -266,6 +266,11 @@ async def test_a_cancel_leaves_the_guest_where_it_was(both: Pair, stage: tuple[s
     assert both.all() == both.running() == [(both.one, made.domid)]
 
 
+async def _slow_to_destroy(operation: str, _stage: str, _domid: Domid | None) -> None:
+    if operation == "destroy":
+        await asyncio.sleep(0.05)
+
+
 async def killed_at(both: Pair, number: int, *, sender: bool) -> bool:
     """Kills one of them at its `number`th write to the journal; whether it came to that."""
     switch = KillSwitch(0)
@@ -287,7 +292,7 @@ async def killed_at(both: Pair, number: int, *, sender: bool) -> bool:
         await host.stop()
     dying.cancel()
     if hit:
-        await host.start()
+        await host.start(faults=_slow_to_destroy)
         await both.serve()
     await asyncio.gather(migrating, dying, return_exceptions=True)
     return hit

@@ -20,6 +20,7 @@ from xend.model.units import Domid
 
 log = logging.getLogger("xend.relocation")
 
+LOOK_EVERY = 0.1
 REMEMBERED = 30 * 24 * 3600.0
 """Seconds that an outcome is kept for a sender that never came back for it."""
 
@@ -139,10 +140,15 @@ class Receiving:
     # -- What became of it -------------------------------------------------------------------------
 
     async def ended(self, token: str) -> None:
-        """Returns when nothing is under way under that token."""
+        """Returns when nothing is under way under that token, nor left of it from before a restart:
+        what was half made is removed then.  What cannot be removed keeps nobody waiting forever."""
         under_way = self._under_way.get(token)
         if under_way is not None:
             await under_way[1].wait()
+        clock = self._context.clock
+        deadline = clock.monotonic() + self._context.settings.destroy_timeout
+        while await self._intent(token) is not None and clock.monotonic() < deadline:
+            await clock.sleep(LOOK_EVERY)
 
     async def outcome(self, token: str) -> Outcome:
         """Who asks has lost the connection: what still waits for it is taken back."""

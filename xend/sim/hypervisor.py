@@ -378,6 +378,8 @@ class SimHypervisor:
 
     async def preserve(self, domid: Domid, name: str, uuid: UUID) -> None:
         domain = await self._change("preserve", domid)
+        if any(other.name == name for other in self.machine.domains.values() if other != domain):
+            raise refused("domain preserve", f"domain with name {name!r} already exists.", domid)
         domain.vm, domain.name = str(uuid), name
         self.machine.publication.move(domain)
 
