@@ -375,10 +375,20 @@ async def test_a_stream_that_breaks_off_lets_it_run_on(xen: Bench) -> None:
             await xen.hypervisor.send(domid, ours.fileno(), live=False)
     assert (await xen.info(domid)).power_state is PowerState.RUNNING
     ours, theirs = socket.socketpair()
-    with theirs:
-        ours.close()
+    with ours:
+        sending = asyncio.create_task(xen.hypervisor.send(domid, ours.fileno(), live=False))
+        begun = await asyncio.to_thread(theirs.recv, 4096)
+        theirs.close()
         with pytest.raises(HypervisorError):
-            await xen.hypervisor.receive(theirs.fileno(), xen.linux("other"))
+            await sending
+    assert (await xen.info(domid)).power_state is PowerState.RUNNING
+    for stream in (b"", begun[:7], begun[:15], b"something else", begun[:16], begun):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            ours.send(stream)
+            ours.close()
+            with pytest.raises(HypervisorError):
+                await xen.hypervisor.receive(theirs.fileno(), xen.linux("other"))
     assert {info.domid for info in await xen.hypervisor.list_domains()} == before
 
 

@@ -354,7 +354,9 @@ def test_triggers_and_debug_keys(lin: str) -> None:
 def test_pause_and_rename(lin: str) -> None:
     xm("pause", lin)
     assert is_paused(lin)
-    assert xm("domstate", lin) == "paused by admin\n"
+    # As ever, "blocked" goes before "paused", and a guest that was paused in its sleep is both.
+    word = "idle" if xl_row(lin)[2][1] == "b" else "paused by admin"
+    assert xm("domstate", lin) == f"{word}\n"
     assert column(xm("list", "--state=paused"), "Name") == [lin]
     xm("unpause", lin)
     xm("rename", lin, "other")
@@ -419,6 +421,7 @@ def test_save_and_restore_here_and_with_xl(lin: str, folder: Path) -> None:
     path = folder / "lin.save"
     xm("save", lin, str(path))
     assert lin not in domains()
+    _refused_when_cut_off(path)
     xl("restore", "-p", str(path))
     assert is_paused(lin)
     assert xl_config(lin)["c_info"]["uuid"] == UUID
@@ -437,6 +440,19 @@ def test_save_and_restore_here_and_with_xl(lin: str, folder: Path) -> None:
     assert is_paused(lin)
     xm("unpause", lin)
     path.unlink()
+
+
+def _refused_when_cut_off(path: Path) -> None:
+    """Wherever it ends: no domain is left, nor a worker that died of it unnoticed."""
+    cut = path.with_name("cut.save")
+    stream = path.read_bytes().index(b"LibxlFmt")
+    for size in (stream, stream + 8, stream + 16, stream + 4096, path.stat().st_size - 1):
+        with path.open("rb") as whole:
+            cut.write_bytes(whole.read(size))
+        told = refusal("restore", str(cut))
+        assert "died" not in told and "Traceback" not in told, (size, told)
+        assert "lin" not in domains(), (size, told)
+    cut.unlink()
 
 
 def test_what_cannot_be_restored(lin: str, folder: Path) -> None:

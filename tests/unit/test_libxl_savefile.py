@@ -19,9 +19,10 @@ def test_the_layout_is_xls() -> None:
 
 @pytest.mark.parametrize("config", ["{}", '{"c_info": {"name": "äöü"}}', "{" + " " * 5000 + "}"])
 def test_it_reads_what_it_writes_and_stops_at_the_stream(config: str) -> None:
-    stream = io.BytesIO(savefile.pack(config) + b"STREAM")
+    libxls = b"LibxlFmt" + bytes(8) + b"and so on"
+    stream = io.BytesIO(savefile.pack(config) + libxls)
     assert savefile.read(stream) == (config, 2)
-    assert stream.read() == b"STREAM"
+    assert stream.read() == libxls
 
 
 def good() -> bytearray:
@@ -51,6 +52,9 @@ def changed(offset: int, value: int) -> bytes:
         (changed(44, 2**31), "no configuration"),
         (changed(48, 2**20), "config read$"),
         (bytes(good()[:50]), "config read$"),
+        (bytes(good()), "stream header read$"),
+        (bytes(good()) + b"LibxlFmt" + bytes(7), "stream header read$"),
+        (bytes(good()) + b"LibXenFm" + bytes(100), "stream header read$"),
     ],
 )
 def test_damaged_files_are_told_apart(data: bytes, reason: str) -> None:

@@ -8,11 +8,13 @@ Imported by worker processes: keep it light.
 # ruff: noqa: PTH104, PTH108, PTH110, PTH120
 from __future__ import annotations
 
+import _socket
 import json
 import os
+import select
 from collections.abc import Callable
 from contextlib import ExitStack
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from xend.libxl import devicework, meter, savefile
@@ -21,6 +23,8 @@ from xend.libxl.ctx import DOMINFO, INVALID_DOMID, SHUTDOWN, Context
 from xend.libxl.handle import ProgressCallback, XlError
 
 _TELL_EVERY = 0.25
+"""Seconds."""
+_LOOK_EVERY = 0.01
 """Seconds."""
 _SUSPENDED = 2
 """SHUTDOWN_suspend of xen/include/public/sched.h."""
@@ -162,6 +166,7 @@ def receive(context: Context, progress: ProgressCallback, fd: int, config: str) 
     lib.libxl_domain_restore_params_init(params)
     params.stream_version = 2
     try:
+        _wait_for_stream(fd)
         with context.config(config) as wanted, context.listening(note) as how:
             rc = lib.libxl_domain_create_restore(
                 context.raw, wanted, domid, fd, -1, params, ffi.NULL, how
@@ -170,6 +175,39 @@ def receive(context: Context, progress: ProgressCallback, fd: int, config: str) 
         lib.libxl_domain_restore_params_dispose(params)
         os.close(fd)
     return _built(context, "receive", rc, domid[0], seen[0], config), _seen(context, domid[0])
+
+
+def _wait_for_stream(fd: int) -> None:
+    """Leaves it in the socket.  libxl 4.17 makes the domain first, and of a stream that ends before
+    its header is complete it dies (SIGSEGV)."""
+    head = _peek(fd, savefile.STREAM_HEADER)
+    if len(head) < savefile.STREAM_HEADER:
+        raise _no_stream("it ended before its header")
+    if not head.startswith(savefile.STREAM_IDENT):
+        raise _no_stream(f"it begins with {head[:8]!r}")
+
+
+def _no_stream(why: str) -> XlError:
+    said = f"what comes is no stream of libxl: {why}"
+    return XlError("receive", lib.ERROR_FAIL, [(lib.XTL_ERROR, said)])
+
+
+def _peek(fd: int, size: int) -> bytes:
+    """The first bytes of what comes through a socket; fewer when it ends before."""
+    sock = _socket.socket(fileno=fd)
+    coming = select.poll()
+    coming.register(fd, select.POLLIN | select.POLLRDHUP)
+    try:
+        while True:
+            [(_, events)] = coming.poll()
+            head = sock.recv(size, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+            if len(head) == size or events & ~select.POLLIN:
+                return head
+            sleep(_LOOK_EVERY)
+    except OSError:
+        return b""
+    finally:
+        sock.detach()
 
 
 def _remove(path: str) -> None:

@@ -20,6 +20,9 @@ from xend.core import oldimage
 MAGIC = b"Xen saved domain, xl format\n \0 \r"
 HEADER = struct.Struct("=32sIIII")
 BYTE_ORDER = 0x01020304
+STREAM_IDENT = b"LibxlFmt"
+STREAM_HEADER = 16
+"""Bytes: the ident, then version and options (docs/specs/libxl-migration-stream.pandoc)."""
 FLAG_JSON, FLAG_STREAM_V2 = 1, 2
 _LIMIT = 16 * 1024 * 1024
 """More than any configuration; a longer one means that the file is damaged."""
@@ -63,4 +66,16 @@ def read(stream: BinaryIO) -> tuple[str, int]:
     if not 0 < size <= length - 4:
         raise BadSaveFile(f"{NOT_VALID}: config read")
     config = optional[4 : 4 + size].split(b"\0", 1)[0]
-    return config.decode("utf-8", "surrogateescape"), 2 if mandatory & FLAG_STREAM_V2 else 1
+    version = 2 if mandatory & FLAG_STREAM_V2 else 1
+    if version == 2:
+        _check_stream(stream)
+    return config.decode("utf-8", "surrogateescape"), version
+
+
+def _check_stream(stream: BinaryIO) -> None:
+    """libxl 4.17 dies of a stream that ends before its header is complete (SIGSEGV)."""
+    begins = stream.tell()
+    head = stream.read(STREAM_HEADER)
+    stream.seek(begins)
+    if len(head) < STREAM_HEADER or not head.startswith(STREAM_IDENT):
+        raise BadSaveFile(f"{NOT_VALID}: stream header read")

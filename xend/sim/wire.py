@@ -1,5 +1,5 @@
-"""What the simulator sends to another host: an image, with its length before it, so that not a byte
-more than that is read."""
+"""What the simulator sends to another host: an image and some memory, with their length before
+them, so that not a byte more than that is read."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from xend.sim.image import Image, from_bytes, to_bytes
 
 _LENGTH = struct.Struct("!Q")
+_LIMIT = 1024 * 1024
+_MEMORY = bytes(512 * 1024)
+"""More than the buffers of a socket pair: who sends it notices that nobody reads."""
 
 
 @contextmanager
@@ -26,20 +29,26 @@ async def write(fd: int, image: Image) -> None:
     """OSError when the other side has gone."""
     data = to_bytes(image)
     with _borrowed(fd) as sock:
-        await asyncio.get_running_loop().sock_sendall(sock, _LENGTH.pack(len(data)) + data)
+        await asyncio.get_running_loop().sock_sendall(
+            sock, _LENGTH.pack(len(data)) + data + _MEMORY
+        )
 
 
 async def read(fd: int) -> Image:
     with _borrowed(fd) as sock:
         length = _LENGTH.unpack(await _exactly(sock, _LENGTH.size))[0]
-        return from_bytes(await _exactly(sock, length), "the stream")
+        if length > _LIMIT:
+            raise OSError("it is no stream of the simulator")
+        image = from_bytes(await _exactly(sock, length), "the stream")
+        await _exactly(sock, len(_MEMORY))
+        return image
 
 
 async def _exactly(sock: socket.socket, size: int) -> bytes:
-    data = b""
+    data = bytearray()
     while len(data) < size:
         more = await asyncio.get_running_loop().sock_recv(sock, size - len(data))
         if not more:
             raise OSError("it ended too early")
         data += more
-    return data
+    return bytes(data)
