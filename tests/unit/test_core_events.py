@@ -327,6 +327,31 @@ async def test_jobs_are_kept_newest_first(tmp_path: Path) -> None:
     await history.close()
 
 
+async def test_the_write_ahead_log_is_taken_over_behind_everybodys_back(tmp_path: Path) -> None:
+    """A commit never does it, since that waits for the disk; and it does not grow for ever."""
+    history = SqliteHistory(tmp_path / "history.db", boot="b")
+    await history.start()
+    [(automatic,)] = await history._database.run(
+        lambda db: db.execute("PRAGMA wal_autocheckpoint").fetchall()
+    )
+    assert automatic == 0
+    sizes = []
+    for batch in range(30):
+        for number in range(10):
+            jobs = [
+                {"id": f"{batch}-{number}-{place}", "created": 0.0, "note": "x" * 300}
+                for place in range(50)
+            ]
+            await history.put_jobs(jobs)
+        checkpoints = history._database._checkpoints
+        assert checkpoints is not None
+        await checkpoints.run(lambda: None)
+        sizes.append((tmp_path / "history.db-wal").stat().st_size)
+    assert sizes[-1] < 1.5 * max(sizes[:6])
+    await history.close()
+    assert not (tmp_path / "history.db-wal").exists()
+
+
 def test_what_a_reader_got_survives_kill_9(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """

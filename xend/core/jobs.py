@@ -2,7 +2,8 @@
 
 Jobs of one domain run one after the other in the order in which they were submitted; jobs of
 different domains do not wait for each other.  What a job has done so far is in the journal's
-intents; the record of the job itself is for people, so it is written behind the job's back.
+intents; the record of the job itself is for people.  Nobody is told that a job has ended before
+that is in its record (`xend.core.jobrecords`).
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any
 
 from xend.core.events import EventBus
+from xend.core.jobrecords import JobRecords
 from xend.core.ports import Clock, JobLog, Progress
 from xend.core.views import Caller, DomainView
 from xend.errors import InvalidArgument, OperationCancelled, OperationFailed, XendError
@@ -38,6 +40,13 @@ class JobStatus(StrEnum):
 
 
 FINISHED = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.INTERRUPTED})
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    status: JobStatus
+    finished: float | None
+    error: XendError | None
 
 
 class Job:
@@ -64,12 +73,18 @@ class Job:
         self.abandoned = False
         """xend is going down: leave everything as it is, the journal knows."""
         self.on_progress: Callable[[Job], None] | None = None
+        self._outcome: _Outcome | None = None
         self._ended = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
     @property
     def done(self) -> bool:
         return self.status in FINISHED
+
+    @property
+    def decided(self) -> bool:
+        """Its body has come to its end, which may still have to be written and told."""
+        return self._outcome is not None
 
     def report(self, progress: Progress) -> None:
         """A `ProgressSink`.  A stage that tells no bytes leaves those of the one before."""
@@ -87,20 +102,26 @@ class Job:
             raise self.error
         return self.result
 
-    def end(self, status: JobStatus, now: float, error: XendError | None = None) -> None:
-        self.status = status
-        self.error = error
-        self.finished = now
+    def decide(self, status: JobStatus, now: float, error: XendError | None = None) -> None:
+        """How it has ended: for its record, and for nobody else before `tell`."""
+        self._outcome = _Outcome(status, now, error)
+
+    def tell(self) -> None:
+        assert self._outcome is not None, "what has not been decided cannot be told"
+        self.status = self._outcome.status
+        self.error = self._outcome.error
+        self.finished = self._outcome.finished
         self._ended.set()
 
     def cancel(self) -> None:
         """Asks it to stop; what it did is undone."""
-        if self.task is not None and not self.done:
+        if self.task is not None and not self.decided:
             self.task.cancel()
 
     def record(self) -> dict[str, Any]:
         """What is kept of it on disk: JSON values."""
-        error = self.error
+        end = self._outcome or _Outcome(self.status, self.finished, self.error)
+        error = end.error
         return {
             "id": self.id,
             "kind": self.kind,
@@ -114,13 +135,13 @@ class Job:
             "stage": self.stage,
             "percent": self.percent,
             "bytes": self.bytes_done,
-            "status": self.status.value,
+            "status": end.status.value,
             "domid": self.domid,
             "result": _plain(self.result),
             "error": {"key": error.key, "message": str(error)} if error else None,
             "created": self.created,
             "started": self.started,
-            "finished": self.finished,
+            "finished": end.finished,
         }
 
     @classmethod
@@ -148,7 +169,8 @@ class Job:
         if status not in FINISHED:
             status = JobStatus.INTERRUPTED
         finished = record.get("finished")
-        job.end(status, float(finished or record["created"]), error)
+        job.decide(status, float(finished or record["created"]), error)
+        job.tell()
         return job
 
 
@@ -201,10 +223,11 @@ class _DomainLocks:
 
 
 class JobRunner:
-    """Runs bodies, keeps the last `kept` jobs, writes them behind (without a `log`: not)."""
+    """Runs bodies, keeps the last `kept` jobs, and their records (without a `log`: not)."""
 
     def __init__(self, log: JobLog | None, clock: Clock, bus: EventBus, *, kept: int = 200) -> None:
         self._log = log
+        self._records = JobRecords(log, kept=kept)
         self._clock = clock
         self._bus = bus
         self._kept = kept
@@ -212,10 +235,6 @@ class JobRunner:
         self._locks = _DomainLocks()
         self._running: set[asyncio.Task[None]] = set()
         self._told_at: dict[str, float] = {}
-        self._dirty: dict[str, Job] = {}
-        self._failing = False
-        self._wakeup = asyncio.Event()
-        self._writer: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
         self._prefix = secrets.token_hex(4)
 
@@ -225,9 +244,8 @@ class JobRunner:
             job = Job.from_record(record)
             self._jobs[job.id] = job
             if record.get("status") != job.status.value:
-                self._dirty[job.id] = job
-        self._writer = asyncio.create_task(self._write_behind(), name="xend-jobs-writer")
-        self._wakeup.set()
+                self._written(job)
+        self._records.start()
 
     def submit(
         self,
@@ -259,16 +277,19 @@ class JobRunner:
 
     def _reap(self, task: asyncio.Task[None], job: Job, key: str) -> None:
         self._running.discard(task)
-        if not job.done:  # Cancelled before its first step: the coroutine never ran.
-            job.end(JobStatus.CANCELLED, self._clock.time(), OperationCancelled(operation=job.kind))
+        if not job.decided:  # Cancelled before its first step: the coroutine never ran.
+            self._cancelled(job)
         self._locks.give_back(key)
         self._told_at.pop(job.id, None)
-        self._written(job)
+        self._records.keep_end(job, self._tell)
+
+    def _tell(self, job: Job) -> None:
+        job.tell()
+        self._publish(job, job.status.value)
 
     async def recorded(self, job: Job) -> None:
         """Returns when it is written that there is this job."""
-        if self._log is not None:
-            await self._log.put_jobs([job.record()])
+        await self._records.put(job)
 
     def get(self, id: str) -> Job:
         try:
@@ -286,7 +307,7 @@ class JobRunner:
     def active(self, uuid: str) -> Job | None:
         """The job that runs on that domain now."""
         for job in reversed(self._jobs.values()):
-            if job.uuid == uuid and job.status is JobStatus.RUNNING:
+            if job.uuid == uuid and job.status is JobStatus.RUNNING and not job.decided:
                 return job
         return None
 
@@ -298,26 +319,31 @@ class JobRunner:
                 self._told_at[job.id] = self._clock.monotonic()
                 self._written(job)
                 job.result = await body(job)
-            job.end(JobStatus.DONE, self._clock.time())
+            job.decide(JobStatus.DONE, self._clock.time())
         except XendError as error:
             log.info("%s of %s failed: %s", job.kind, job.name or job.uuid, error)
-            job.end(JobStatus.FAILED, self._clock.time(), error)
+            job.decide(JobStatus.FAILED, self._clock.time(), error)
         except asyncio.CancelledError:
-            what = f"{job.kind} of {job.name or job.uuid}"
-            status = JobStatus.INTERRUPTED if job.abandoned else JobStatus.CANCELLED
-            job.end(status, self._clock.time(), OperationCancelled(operation=what))
+            self._cancelled(job)
         except Exception as error:
             # One of the three places where that is allowed: a job must always end.
             log.exception("%s of %s failed unexpectedly", job.kind, job.name or job.uuid)
             wrapped = OperationFailed(f"{job.kind}: {type(error).__name__}: {error}", stage="")
             wrapped.__cause__ = error
-            job.end(JobStatus.FAILED, self._clock.time(), wrapped)
+            job.decide(JobStatus.FAILED, self._clock.time(), wrapped)
+
+    def _cancelled(self, job: Job) -> None:
+        what = f"{job.kind} of {job.name or job.uuid}"
+        status = JobStatus.INTERRUPTED if job.abandoned else JobStatus.CANCELLED
+        job.decide(status, self._clock.time(), OperationCancelled(operation=what))
 
     def _written(self, job: Job, kind: str = "") -> None:
-        self._dirty[job.id] = job
-        self._wakeup.set()
+        self._records.keep(job)
+        self._publish(job, kind or job.status.value)
+
+    def _publish(self, job: Job, kind: str) -> None:
         ids = {"job": job.id, "uuid": job.uuid, "name": job.name, "operation": job.kind}
-        self._bus.publish(kind or job.status.value, "job", ids)
+        self._bus.publish(kind, "job", ids)
 
     def _progressed(self, job: Job) -> None:
         now = self._clock.monotonic()
@@ -330,42 +356,14 @@ class JobRunner:
         for id in [id for id, job in self._jobs.items() if job.done][: max(surplus, 0)]:
             del self._jobs[id]
 
-    async def _write_behind(self) -> None:
-        while True:
-            await self._wakeup.wait()
-            self._wakeup.clear()
-            await self._flush()
-
-    async def _flush(self) -> None:
-        while self._dirty and self._log is not None:
-            batch, self._dirty = self._dirty, {}
-            try:
-                await self._log.put_jobs([job.record() for job in batch.values()])
-            except asyncio.CancelledError:
-                self._dirty = batch | self._dirty  # `close` writes it.
-                raise
-            except XendError as error:
-                # A full disk must not stop the operations themselves: those have intents.
-                if not self._failing:
-                    log.error("the records of jobs cannot be written: %s", error)
-                self._failing = True
-                again = batch | self._dirty
-                self._dirty = dict([*again.items()][-self._kept :])  # With the next one.
-                return
-            self._failing = False
-
     async def close(self, grace: float = 0.0) -> None:
         """Waits `grace` seconds for what runs, then abandons it; nothing is undone."""
         if self._running and grace > 0:
             await asyncio.wait(self._running, timeout=grace)
         for job in self._jobs.values():
-            if not job.done:
+            if not job.decided:
                 job.abandoned = True
                 job.cancel()
         if self._running:
             await asyncio.wait(self._running)
-        if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.wait([self._writer])
-            self._writer = None
-            await self._flush()
+        await self._records.close()

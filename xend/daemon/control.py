@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -95,14 +96,31 @@ def stop(options: Options) -> int:
     """0 when it does not run (any more)."""
     deadline = time.monotonic() + STOP_SECONDS
     pid = holder(options.pid_file)
-    if pid:
-        _signal(pid, signal.SIGTERM)
-    while holder(options.pid_file) is not None:
-        if time.monotonic() > deadline:
-            print(f"xend: pid {pid} does not end after {STOP_SECONDS:g} s", file=sys.stderr)
-            return 1
-        time.sleep(0.05)
+    with _following(pid) as process:
+        if pid:
+            _signal(pid, signal.SIGTERM)
+        while holder(options.pid_file) is not None:
+            if time.monotonic() > deadline:
+                print(f"xend: pid {pid} does not end after {STOP_SECONDS:g} s", file=sys.stderr)
+                return 1
+            time.sleep(0.05)
+        if process is not None:  # It lets go of the file a moment before it has ended.
+            select.select([process], [], [], max(0.0, deadline - time.monotonic()))
     return 0
+
+
+@contextlib.contextmanager
+def _following(pid: int | None) -> Iterator[int | None]:
+    """A file descriptor that can be read when that process has ended; None when it has."""
+    try:
+        process = os.pidfd_open(pid) if pid else None
+    except OSError:
+        process = None
+    try:
+        yield process
+    finally:
+        if process is not None:
+            os.close(process)
 
 
 def restart(options: Options) -> int:

@@ -22,6 +22,10 @@ class DiskThreads:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: call(*args, **kwargs))
 
+    def begin(self, call: Callable[[], None]) -> None:
+        """One that nobody waits for, and that tells of its own failures."""
+        self._pool.submit(call)
+
     async def close(self) -> None:
         """After what was queued has run."""
         done = [self._pool.submit(lambda: None)]

@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 
+_CHECKPOINT_ROWS = 1000
+"""So many changed rows are taken over from the write-ahead log into the file together."""
+
 
 class Database:
     def __init__(
@@ -38,6 +41,12 @@ class Database:
         self._synchronous = synchronous
         self._now = now
         self.threads = DiskThreads(thread)
+        self._checkpoints = DiskThreads(f"{thread}-wal") if synchronous == "NORMAL" else None
+        """What SQLite would do within a commit: of all that it does then only this waits for the
+        disk."""
+        self._checkpointed = 0
+        self._checkpointer: sqlite3.Connection | None = None
+        """Only for the thread of its own."""
         self.connection: sqlite3.Connection | None = None
         """Only for that thread."""
 
@@ -47,12 +56,37 @@ class Database:
         return await self.threads.run(self._open_or_replace)
 
     async def close(self) -> None:
+        if self._checkpoints is not None:
+            await self._checkpoints.run(self._close_checkpointer)
+            await self._checkpoints.close()
         await self.threads.run(self._close)
         await self.threads.close()
 
     async def run(self, call: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> T:
         """In one transaction, in the thread.  `durable`: fsynced, whatever the mode."""
-        return await self.threads.run(self._transact, call, durable)
+        result, changes = await self.threads.run(self._counted, call, durable)
+        if self._checkpoints is not None and changes - self._checkpointed >= _CHECKPOINT_ROWS:
+            self._checkpointed = changes
+            self._checkpoints.begin(self._checkpoint)
+        return result
+
+    def _counted(self, call: Callable[[sqlite3.Connection], T], durable: bool) -> tuple[T, int]:
+        result = self._transact(call, durable)
+        return result, self.connection.total_changes if self.connection is not None else 0
+
+    def _checkpoint(self) -> None:
+        """As much as can be had without waiting for anybody; the next time has the rest."""
+        try:
+            if self._checkpointer is None:
+                self._checkpointer = sqlite3.connect(self._path, timeout=0.0)
+            self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            log.warning("%s: its write-ahead log stays as it is: %s", self._path, error)
+
+    def _close_checkpointer(self) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.close()
+            self._checkpointer = None
 
     def _transact(self, call: Callable[[sqlite3.Connection], T], durable: bool) -> T:
         connection = self.connection
@@ -101,6 +135,8 @@ class Database:
         db = self.connection = sqlite3.connect(self._path, timeout=10.0)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        if self._checkpoints is not None:
+            db.execute("PRAGMA wal_autocheckpoint = 0")
         (version,) = db.execute("PRAGMA user_version").fetchone()
         newest = len(self._migrations)
         if version > newest:
