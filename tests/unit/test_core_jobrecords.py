@@ -78,7 +78,8 @@ async def test_nobody_is_told_before_it_is_written(jobs: Jobs, error: Exception 
     assert job.status is JobStatus.RUNNING
     assert jobs.runner.active("u") is None
     jobs.disk.free.set()
-    assert await told == [error or "fine"]
+    [result] = await told
+    assert result == (error or "fine")
     assert jobs.status_on_disk(job) == job.status.value == ("failed" if error else "done")
     await jobs.runner.close()
 
