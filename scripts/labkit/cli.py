@@ -21,7 +21,8 @@ from labkit.transfer import pull, push
 
 FAILED = 1
 USAGE = 2
-NOT_RUNNING = 3
+NO_WAY_IN = 255
+"""Of `exec` and `shell`, as ssh has it: the other statuses are the command's own."""
 
 DESCRIPTION = """\
 Real Xen on any Debian machine: builds a dom0 from Debian's packages, boots it
@@ -112,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LabError as err:
         for line in err.lines():
             print(f"lab: {line}", file=sys.stderr)
-        return FAILED
+        return NO_WAY_IN if words.verb in ("exec", "shell") else FAILED
     except BrokenPipeError:
         # Who read our output has seen enough; Python's last flush shall not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -171,12 +172,12 @@ def _exec(words: argparse.Namespace) -> int:
         print("lab: exec needs a command: scripts/lab exec -- CMD...", file=sys.stderr)
         return USAGE
     _lab(words).remote(words.host).call(command, words.tty)
-    return FAILED
+    return NO_WAY_IN
 
 
 def _shell(words: argparse.Namespace) -> int:
     _lab(words).remote(words.host).call(["bash", "-l"], terminal=True)
-    return FAILED
+    return NO_WAY_IN
 
 
 def _push(words: argparse.Namespace) -> int:

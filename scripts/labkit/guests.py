@@ -14,7 +14,7 @@ from labkit.kernels import (
     cpio,
     directory,
     file,
-    module_order,
+    loadable,
     symlink,
 )
 from labkit.native import compile_in_root
@@ -129,8 +129,8 @@ def _busybox_links() -> Iterable[tuple[str, str]]:
 def linux_initrd(parts: GuestFiles) -> bytes:
     """A Linux guest that is nothing but a kernel and this RAM disk."""
     guest = DATA / "guest"
-    order = module_order(parts.modules, LINUX_MODULES)
-    extra = [path for path in module_order(parts.modules, ROOT_MODULES) if path not in order]
+    drivers = loadable(parts.modules, LINUX_MODULES)
+    all_drivers = {**drivers, **loadable(parts.modules, ROOT_MODULES)}
     folders = ("bin", "sbin", "dev", "proc", "sys", "etc", "lib", "lib/modules", "root", "run")
     entries: list[Entry] = [
         *(directory(name) for name in folders),
@@ -143,22 +143,22 @@ def linux_initrd(parts: GuestFiles) -> bytes:
         file("etc/init-rc", (guest / "linux/init-rc").read_bytes(), executable=True),
         file("etc/hotplug", (guest / "hotplug").read_bytes(), executable=True),
         file("etc/passwd", b"root::0:0:root:/root:/bin/sh\n"),
-        file("lib/modules/order", "".join(path.name + "\n" for path in order).encode()),
-        *(file(f"lib/modules/{path.name}", path.read_bytes()) for path in [*order, *extra]),
+        file("lib/modules/order", "".join(f"{name}\n" for name in drivers).encode()),
+        *(file(f"lib/modules/{name}", data) for name, data in all_drivers.items()),
     ]
     return cpio(entries)
 
 
 def _prospero_initrd(parts: GuestFiles) -> bytes:
-    order = module_order(parts.modules, ROOT_MODULES)
+    drivers = loadable(parts.modules, ROOT_MODULES)
     return cpio(
         [
             *(directory(name) for name in ("bin", "dev", "modules", "proc", "sysroot")),
             character_device("dev/console", 5, 1),
             file("bin/busybox", parts.busybox, executable=True),
             file("init", (DATA / "guest/prospero/initrd-init").read_bytes(), executable=True),
-            file("modules/order", "".join(path.name + "\n" for path in order).encode()),
-            *(file(f"modules/{path.name}", path.read_bytes()) for path in order),
+            file("modules/order", "".join(f"{name}\n" for name in drivers).encode()),
+            *(file(f"modules/{name}", data) for name, data in drivers.items()),
         ]
     )
 
@@ -183,8 +183,8 @@ def prospero_tree(parts: GuestFiles) -> Tree:
     put("boot/grub/grub.conf", grub, 0o600)
     tree.symlink("boot/grub/menu.lst", "./grub.conf")
     put("boot/grub/device.map", "(hd0)     /dev/xvda\n")
-    for path in module_order(parts.modules, NETWORK_MODULES):
-        put(f"lib/modules/{version}/{path.name}", path.read_bytes())
+    for name, data in loadable(parts.modules, NETWORK_MODULES).items():
+        put(f"lib/modules/{version}/{name}", data)
 
     put("etc/inittab", (source / "inittab").read_bytes())
     put("etc/rc.sysinit", (source / "rc.sysinit").read_bytes(), 0o755)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
+from labkit.cache import CHECKOUT
 from labkit.commands import run
 from labkit.errors import LabError
 from labkit.progress import Progress
@@ -18,6 +20,7 @@ BUILD_TOOLS = {
     "sfdisk": "fdisk",
     "ssh-keygen": "openssh-client",
     "pip": "python3-pip",
+    "zstd": "zstd",
 }
 RUN_TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -66,7 +69,13 @@ def missing_packages(tools: dict[str, str]) -> list[str]:
 
 def pip_command() -> list[str] | None:
     """A pip that can download for another Python, whichever this machine has."""
-    for words in (["python3", "-m", "pip"], ["/usr/bin/python3", "-m", "pip"], ["pip"]):
+    ours = str(CHECKOUT / ".venv/bin/python")
+    for words in (
+        [ours, "-m", "pip"],
+        ["python3", "-m", "pip"],
+        ["/usr/bin/python3", "-m", "pip"],
+        ["pip"],
+    ):
         if not shutil.which(words[0]):
             continue
         done = subprocess.run(
@@ -93,7 +102,7 @@ def ensure(tools: dict[str, str], progress: Progress) -> None:
 
 def _install(packages: list[str], progress: Progress) -> None:
     names = " ".join(packages)
-    by_hand = f"sudo apt-get install --no-install-recommends {names}"
+    by_hand = f"sudo apt-get update && sudo apt-get install --no-install-recommends {names}"
     if not is_root():
         raise LabError(f"this machine lacks: {names}", f"install it with: {by_hand}")
     if not shutil.which("apt-get"):
@@ -101,10 +110,13 @@ def _install(packages: list[str], progress: Progress) -> None:
             f"this machine lacks: {names}", "it has no apt-get; install the equivalents by hand"
         )
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    apt = ["apt-get", "-q", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300"]
     with progress.step(f"installing {names}"):
-        run(["apt-get", "update", "-q"], what="apt-get update", extra_env=quiet)
+        # Another source of this machine may be out of order: what counts is whether ours install.
+        with contextlib.suppress(LabError):
+            run([*apt, "update"], what="apt-get update", extra_env=quiet)
         run(
-            ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages],
+            [*apt, "install", "-y", "--no-install-recommends", *packages],
             what="installing what the lab needs",
             extra_env=quiet,
             fix=f"try it by hand: {by_hand}",

@@ -21,7 +21,7 @@ from labkit.commands import run
 from labkit.errors import LabError
 from labkit.guests import IMAGES, GuestFiles, build_guests
 from labkit.hosttools import BUILD_TOOLS, as_root, ensure, is_root
-from labkit.kernels import cpio, directory, file, module_order, slim_elf, vmlinux_of
+from labkit.kernels import cpio, directory, file, loadable, slim_elf, vmlinux_of
 from labkit.measures import Measures
 from labkit.native import compile_in_root
 from labkit.progress import Progress
@@ -263,14 +263,14 @@ def _gunzip(path: Path) -> bytes:
 
 
 def _dom0_initrd(busybox: bytes, modules: Path) -> bytes:
-    order = module_order(modules, DOM0_MODULES)
+    drivers = loadable(modules, DOM0_MODULES)
     return cpio(
         [
             *(directory(name) for name in ("bin", "dev", "modules", "proc", "root", "sys")),
             file("bin/busybox", busybox, executable=True),
             file("init", (DATA / "dom0/initramfs-init").read_bytes(), executable=True),
-            file("modules/order", "".join(path.name + "\n" for path in order).encode()),
-            *(file(f"modules/{path.name}", path.read_bytes()) for path in order),
+            file("modules/order", "".join(f"{name}\n" for name in drivers).encode()),
+            *(file(f"modules/{name}", data) for name, data in drivers.items()),
         ]
     )
 

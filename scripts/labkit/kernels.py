@@ -169,24 +169,48 @@ def _padded(data: bytes) -> bytes:
     return data + b"\0" * (-len(data) % 4)
 
 
+def _module_name(path: str) -> str:
+    return Path(path).name.split(".")[0].replace("-", "_")
+
+
 def module_order(modules: Path, wanted: Iterable[str]) -> list[Path]:
     """Paths of modules and of what they need, in the order to load them.
 
     Read from modules.dep, whose lines are "module: needed needed ...", the
-    nearest need first.
+    nearest need first.  What the kernel has built in needs no loading.
     """
     needs: dict[str, list[str]] = {}
     path_of: dict[str, str] = {}
     for line in (modules / "modules.dep").read_text().splitlines():
         path, _, rest = line.partition(":")
         needs[path] = rest.split()
-        path_of[Path(path).name.split(".")[0].replace("-", "_")] = path
+        path_of[_module_name(path)] = path
+    list_of_builtins = modules / "modules.builtin"
+    builtin = (
+        {_module_name(line) for line in list_of_builtins.read_text().splitlines()}
+        if list_of_builtins.exists()
+        else set()
+    )
     order: list[str] = []
     for name in wanted:
-        found = path_of.get(name.replace("-", "_"))
+        found = path_of.get(_module_name(name))
         if found is None:
+            if _module_name(name) in builtin:
+                continue
             raise LabError(f"dom0's kernel has no module {name!r}")
         for path in [*reversed(needs[found]), found]:
             if path not in order:
                 order.append(path)
     return [modules / path for path in order]
+
+
+def loadable(modules: Path, wanted: Iterable[str]) -> dict[str, bytes]:
+    """The same as files by name, as busybox's insmod takes them: it knows no compressed ones."""
+    found: dict[str, bytes] = {}
+    for path in module_order(modules, wanted):
+        data = path.read_bytes()
+        if path.suffix == ".xz":
+            found[path.stem] = lzma.decompress(data)
+        else:
+            found[path.name] = data
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import time
 from dataclasses import asdict, dataclass, replace
@@ -39,6 +40,9 @@ BOOT_SECONDS = 240.0
 ENTER_SECONDS = 60.0
 PORT_TRIES = 3
 KEPT_LOGS = 20
+LEAST_MIB = 256
+"""That dom0 boots with, and that must be left for guests."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,10 @@ class Lab:
     """A named lab of a cache."""
 
     def __init__(self, cache: Cache, name: str, progress: Progress) -> None:
+        if not NAME.fullmatch(name):
+            raise LabError(
+                f"{name!r} cannot be a lab's name", "letters, digits, - and _; it names a folder"
+            )
         self.cache = cache
         self.name = name
         self.progress = progress
@@ -143,6 +151,11 @@ class Lab:
         """Start the lab, from a snapshot where there is one."""
         if not 1 <= wish.hosts <= MOST_HOSTS:
             raise LabError(f"--hosts {wish.hosts}: between 1 and {MOST_HOSTS} are possible")
+        if not LEAST_MIB <= wish.dom0_memory <= wish.memory - LEAST_MIB:
+            raise LabError(
+                f"--memory {wish.memory} --dom0-mem {wish.dom0_memory}: dom0 needs {LEAST_MIB} MiB "
+                f"at least, and its guests as much beside it"
+            )
         with self.cache.lock(f"lab-{self.name}", "another up or down is under way; waiting"):
             running = self.state()
             if running is not None:
@@ -152,6 +165,7 @@ class Lab:
                 if newest is not None and str(newest.folder) != running.image:
                     self.progress.say("  from an older image; for the new one: down, then up")
                 return running
+            boot_timeout()
             self._end_remains()
             ensure(RUN_TOOLS, self.progress)
             image = ensure_image(self.cache, wish.release, self.progress)
@@ -273,8 +287,7 @@ class Lab:
         if kept is not None:
             snapshot.resume(host, running.pid)
             return
-        timeout = float(os.environ.get("XEND_LAB_TIMEOUT", BOOT_SECONDS))
-        wait_ready(running.pid, host, timeout)
+        wait_ready(running.pid, host, boot_timeout())
 
     def _save_snapshot(self, image: Image, shape: Shape, running: Running) -> snapshot.Kept | None:
         """Keep this fresh boot, so that the next ones take a second or two."""
@@ -373,6 +386,15 @@ class Lab:
         for old in folders[: -KEPT_LOGS + 1]:
             shutil.rmtree(old, ignore_errors=True)
         return self.cache.folder("logs", f"{stamp}-{self.name}")
+
+
+def boot_timeout() -> float:
+    """Seconds that a cold boot may take."""
+    text = os.environ.get("XEND_LAB_TIMEOUT", str(BOOT_SECONDS))
+    try:
+        return float(text)
+    except ValueError as err:
+        raise LabError(f"XEND_LAB_TIMEOUT is {text!r}", "it is a number of seconds") from err
 
 
 def network_options(index: int, ports: list[int]) -> list[str]:

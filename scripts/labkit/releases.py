@@ -49,7 +49,6 @@ BUILD_PACKAGES = (
     "libc6-dev",
     "libxen-dev",
     "python3-dev",
-    "python3-distutils",
     "python3-setuptools",
 )
 
@@ -61,6 +60,14 @@ class Release:
     xen: str
     suite: str
     python: str
+    modules: str = "/lib/modules"
+    """Where its kernel package has the modules: dpkg's filters go by the package's own paths."""
+    more_build_packages: tuple[str, ...] = ()
+
+    @property
+    def build_packages(self) -> tuple[str, ...]:
+        """What compiles for it."""
+        return tuple(sorted((*BUILD_PACKAGES, *self.more_build_packages)))
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -80,10 +87,19 @@ class Release:
         )
 
 
-# Debian 11 (Xen 4.14) has Python 3.9 and Debian 13 (Xen 4.20) Python 3.13 and
-# neither distutils nor lsb-base: they get their row when the project supports them.
+# Debian 11 (Xen 4.14) has Python 3.9, too old for the project: the binding is only compiled against
+# its libxl (scripts/check-libxl).
 RELEASES = {
-    release.xen: release for release in (Release(xen="4.17", suite="bookworm", python="3.11"),)
+    release.xen: release
+    for release in (
+        Release(
+            xen="4.17",
+            suite="bookworm",
+            python="3.11",
+            more_build_packages=("python3-distutils",),
+        ),
+        Release(xen="4.20", suite="trixie", python="3.13", modules="/usr/lib/modules"),
+    )
 }
 
 

@@ -6,15 +6,17 @@ import io
 import json
 import os
 import struct
+import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from labkit import accel, cli, hosttools, kernels, native, pydeps, roots
+from labkit import accel, cli, hosttools, kernels, libxls, native, pydeps, roots
 from labkit.cache import Cache, digest, digest_files
 from labkit.errors import LabError
 from labkit.guests import GuestFiles, prospero_tree
@@ -47,6 +49,17 @@ class TestReleases:
         for xen, release in RELEASES.items():
             assert f"xen-hypervisor-{xen}-amd64" in release.packages
             assert f"xen-utils-{xen}" in release.packages
+
+    def test_modules_are_filtered_where_the_kernels_package_has_them(self, tmp_path: Path) -> None:
+        for release in RELEASES.values():
+            words = roots.mmdebstrap_command(release, tmp_path)
+            assert f"--dpkgopt=path-exclude={release.modules}/*/kernel/drivers/*" in words
+            assert not any("MODULES" in word for word in words)
+        assert release_of("4.17").modules != release_of("4.20").modules
+
+    def test_distutils_where_python_still_has_it(self) -> None:
+        assert "python3-distutils" in release_of("4.17").build_packages
+        assert "python3-distutils" not in release_of("4.20").build_packages
 
 
 class TestKeys:
@@ -226,8 +239,13 @@ class TestCommandLine:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("XEND_LAB_CACHE", str(tmp_path))
-        for verb in (["exec", "--", "true"], ["push", "a", "b"], ["pull", "a", "b"], ["shell"]):
-            assert cli.main(verb) == cli.FAILED
+        for verb, status in (
+            (["exec", "--", "true"], cli.NO_WAY_IN),
+            (["shell"], cli.NO_WAY_IN),
+            (["push", "a", "b"], cli.FAILED),
+            (["pull", "a", "b"], cli.FAILED),
+        ):
+            assert cli.main(verb) == status
             said = capsys.readouterr().err
             assert "not running" in said
             assert "scripts/lab up" in said
@@ -254,6 +272,37 @@ class TestCommandLine:
         monkeypatch.setenv("XEND_LAB_CACHE", str(tmp_path))
         assert cli.main(["up", "--hosts", "99"]) == cli.FAILED
         assert "--hosts 99" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (["--name", "../x", "status"], "../x"),
+            (["--name", "", "down"], "cannot be a lab's name"),
+            (["up", "--memory", "512", "--dom0-mem", "512"], "--dom0-mem 512"),
+            (["up", "--dom0-mem", "4"], "--dom0-mem 4"),
+            (["up", "--xen", "3.1"], "3.1"),
+        ],
+    )
+    def test_what_cannot_be_is_said_before_anything_is_made(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        words: list[str],
+        told: str,
+    ) -> None:
+        monkeypatch.setenv("XEND_LAB_CACHE", str(tmp_path / "cache"))
+        assert cli.main(words) == cli.FAILED
+        assert told in capsys.readouterr().err
+        assert not list(tmp_path.glob("cache/images/*"))
+
+    def test_a_timeout_that_is_no_number(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("XEND_LAB_CACHE", str(tmp_path))
+        monkeypatch.setenv("XEND_LAB_TIMEOUT", "soon")
+        assert cli.main(["up"]) == cli.FAILED
+        assert "XEND_LAB_TIMEOUT is 'soon'" in capsys.readouterr().err
 
 
 class TestRemoteCommands:
@@ -298,6 +347,33 @@ class TestHostTools:
     def test_nothing_is_missing_where_all_is_there(self) -> None:
         assert "coreutils" not in hosttools.missing_packages({"true": "coreutils"})
 
+    def test_pip_is_taken_from_the_checkout_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """So that a machine that scripts/bootstrap has been run on needs no other."""
+        pip = tmp_path / ".venv/bin/python"
+        pip.parent.mkdir(parents=True)
+        pip.write_text("#!/bin/sh\nexit 0\n")
+        pip.chmod(0o755)
+        monkeypatch.setattr(hosttools, "CHECKOUT", tmp_path)
+        assert hosttools.pip_command() == [str(pip), "-m", "pip"]
+
+    def test_an_archive_that_is_out_of_order_does_not_stop_an_installation(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        said = tmp_path / "said"
+        (tmp_path / "apt-get").write_text(
+            f'#!/bin/sh\necho "$@" >>{said}\ncase "$*" in *update*) exit 100 ;; esac\n'
+        )
+        (tmp_path / "apt-get").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        monkeypatch.setattr(hosttools, "is_root", lambda: True)
+        hosttools.ensure({"no-such-program": "its-package"}, QUIET)
+        update, install = said.read_text().splitlines()
+        assert update.endswith("update")
+        assert "Acquire::Retries=3" in install
+        assert install.endswith("install -y --no-install-recommends its-package")
+
 
 class TestPythonDependencies:
     def test_they_come_from_pyproject(self, tmp_path: Path) -> None:
@@ -313,13 +389,14 @@ class TestPythonDependencies:
             pydeps.requirements(tmp_path / "pyproject.toml")
 
     def test_byte_code_is_kept_by_content(self, tmp_path: Path) -> None:
-        release, cache = release_of(DEFAULT_XEN), Cache(tmp_path)
-        if pydeps.matching_python(release) is None:
-            pytest.skip("this machine has no Python of dom0's version")
+        here = f"{sys.version_info.major}.{sys.version_info.minor}"
+        release, cache = replace(release_of(DEFAULT_XEN), python=here), Cache(tmp_path)
+        assert pydeps.matching_python(release) is not None
+        compiled = f"xend/__pycache__/a.cpython-{here.replace('.', '')}.pyc"
         sources = {"xend/a.py": b"answer = 42\n", "xend/broken.py": b"def\n"}
         made = pydeps.byte_compile_files(release, cache, sources, "/usr/lib/xend/lib")
-        assert list(made) == ["xend/__pycache__/a.cpython-311.pyc"]
-        code = made["xend/__pycache__/a.cpython-311.pyc"]
+        assert list(made) == [compiled]
+        code = made[compiled]
         assert struct.unpack("<I", code[4:8])[0] == 1, "hash-based and not checked"
         assert b"/usr/lib/xend/lib/xend/a.py" in code
         assert pydeps.byte_compile_files(release, cache, sources, "/usr/lib/xend/lib") == made
@@ -412,6 +489,24 @@ class TestKernels:
         with pytest.raises(LabError, match="btrfs"):
             kernels.module_order(tmp_path, ["btrfs"])
 
+    def test_what_is_built_in_needs_no_loading_and_what_is_compressed_is_opened(
+        self, tmp_path: Path
+    ) -> None:
+        import lzma
+
+        (tmp_path / "kernel").mkdir()
+        (tmp_path / "kernel/ext4.ko.xz").write_bytes(lzma.compress(b"ext4's code"))
+        (tmp_path / "kernel/xen-blkfront.ko").write_bytes(b"blkfront's code")
+        (tmp_path / "modules.dep").write_text("kernel/ext4.ko.xz:\nkernel/xen-blkfront.ko:\n")
+        (tmp_path / "modules.builtin").write_text("kernel/drivers/virtio/virtio_pci.ko\n")
+        found = kernels.loadable(tmp_path, ["virtio_pci", "ext4", "xen_blkfront"])
+        assert list(found.items()) == [
+            ("ext4.ko", b"ext4's code"),
+            ("xen-blkfront.ko", b"blkfront's code"),
+        ]
+        with pytest.raises(LabError, match="virtio_net"):
+            kernels.loadable(tmp_path, ["virtio_net"])
+
     def test_the_archive_is_what_linux_reads(self) -> None:
         archive = kernels.cpio([kernels.directory("dev"), kernels.file("init", b"#!", True)])
         assert archive.startswith(b"070701")
@@ -483,3 +578,48 @@ class TestNative:
         assert list((root / "tmp").iterdir()) == []
         with pytest.raises(LabError, match="no such luck"):
             build("echo no such luck >&2; exit 3")
+
+
+class TestOneSourceForSeveralLibxls:
+    """scripts/check-libxl does it with the real ones; here, that it would notice."""
+
+    @pytest.fixture
+    def release(self, tmp_path: Path) -> Path:
+        """A libxl of one function."""
+        folder = tmp_path / "release"
+        for name in ("include", "lib"):
+            (folder / name).mkdir(parents=True)
+        (folder / "include/libxl.h").write_text("int libxl_old(int domid);\n")
+        for name in ("xenlight", "xentoollog", "xenstore"):
+            self._compile(folder / f"lib/lib{name}.so.4.99.0", "int libxl_old(int d) { return d; }")
+            (folder / f"lib/lib{name}.so").symlink_to(f"lib{name}.so.4.99.0")
+        return folder
+
+    @staticmethod
+    def _compile(library: Path, text: str) -> None:
+        command = ["gcc", "-shared", "-fPIC", "-o", str(library), "-x", "c", "-"]
+        subprocess.run(command, input=text.encode(), check=True)
+
+    @staticmethod
+    def _source(folder: Path, body: str) -> Path:
+        path = folder / "binding.c"
+        path.write_text(f"#include <Python.h>\n#include <libxl.h>\nint f(int d) {{ {body} }}\n")
+        return path
+
+    def test_what_fits(self, tmp_path: Path, release: Path) -> None:
+        source = self._source(tmp_path, "return libxl_old(d) + (int)Py_IsInitialized();")
+        assert libxls.compile_against(release, source) == "libxenlight.so.4.99.0"
+
+    @pytest.mark.parametrize(
+        ("body", "told"),
+        [
+            ("return libxl_new(d);", "libxl_new"),
+            ("return libxl_old(d, 1);", "too many arguments"),
+            ("int libxl_gone(int); return libxl_gone(d);", "undefined reference to `libxl_gone'"),
+        ],
+    )
+    def test_what_does_not(self, tmp_path: Path, release: Path, body: str, told: str) -> None:
+        with pytest.raises(LabError) as caught:
+            libxls.compile_against(release, self._source(tmp_path, body))
+        assert "does not fit libxenlight.so.4.99.0" in caught.value.cause
+        assert told in caught.value.cause
