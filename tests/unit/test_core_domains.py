@@ -377,6 +377,21 @@ async def test_verbs_on_nothing(host: SimHost) -> None:
             await getattr(host.service, verb)("nobody")
 
 
+async def test_a_view_is_made_anew_only_when_something_has_changed(host: SimHost) -> None:
+    await host.service.create(guest("web"))
+    first = await host.view("web")
+    assert await host.view("web") is first
+    await host.service.set_paused_by_admin("web", True)
+    flagged = await host.view("web")
+    assert flagged.paused_by_admin and not first.paused_by_admin
+    await host.service.pause("web")
+    paused = await host.view("web")
+    assert paused.power_state is PowerState.PAUSED
+    await host.service.rename("web", "www")
+    assert (await host.view("www")).name == "www"
+    assert await host.view("www") is not paused
+
+
 async def test_rename(host: SimHost) -> None:
     await host.service.create(guest("web"))
     await host.service.create(guest("other"))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from xend.core.ports import OwnedDomain, XenStore
+from xend.core.views import DomainView
 from xend.errors import XenStoreError
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, Origin
@@ -34,6 +35,14 @@ class Identity:
     """Guest frames of its rings to xenstored and xenconsoled; None until they have been read."""
     handle: str = ""
     """The hypervisor's uuid of it: another than `uuid` for a dead one that was set aside."""
+    view: DomainView | None = None
+    """As it was shown last.  Most domains have not changed since: making a view of each for each
+    listing would be most of the listing."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        if name != "view":
+            object.__setattr__(self, "view", None)
 
     def is_of(self, info: DomainInfo) -> bool:
         return (self.handle or self.uuid) == info.uuid

@@ -279,20 +279,26 @@ class Snapshot:
         return self._halted(source) if isinstance(source, ManagedDomain) else self._view(*source)
 
     def _view(self, identity: Identity, info: DomainInfo) -> DomainView:
+        managed = identity.uuid in self.managed
+        pool = self._pools.get(info.cpupool) or f"Pool-{info.cpupool}"
+        view = identity.view
+        if view is not None and view.info is info and view.managed is managed and view.pool == pool:
+            return view
         owned = identity.owned
-        return DomainView(
+        identity.view = view = DomainView(
             name=identity.name,
             uuid=identity.uuid,
             info=info,
             config=identity.config,
             origin=identity.origin,
-            managed=identity.uuid in self.managed,
+            managed=managed,
             paused_by_admin=identity.paused_by_admin,
             started=identity.started,
             restarts=owned.restarts if owned else 0,
             rings=identity.rings,
-            pool=self._pools.get(info.cpupool, f"Pool-{info.cpupool}"),
+            pool=pool,
         )
+        return view
 
     @staticmethod
     def _halted(managed: ManagedDomain) -> DomainView:

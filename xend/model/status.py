@@ -79,16 +79,10 @@ class DomainInfo:
     @property
     def flags(self) -> str:
         """`rbpscd` with `-` where unset: the column State of `xm list`."""
-        return "".join(
-            letter if on else "-"
-            for letter, on in (
-                ("r", self.running),
-                ("b", self.blocked),
-                ("p", self.paused),
-                ("s", self.shutdown),
-                ("c", self.crashed),
-                ("d", self.dying),
-            )
+        return (
+            f"{'r' if self.running else '-'}{'b' if self.blocked else '-'}"
+            f"{'p' if self.paused else '-'}{'s' if self.shutdown else '-'}"
+            f"{'c' if self.crashed else '-'}{'d' if self.dying else '-'}"
         )
 
     @property

@@ -73,6 +73,7 @@ class SimMachine:
         self._with_consoles = consoles
         self._consoles: dict[Domid, SimConsole] = {}
         self._last = 0
+        self._last_infos: dict[Domid, DomainInfo] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[HypervisorEvent], None]] = []
         self._add_dom0(dom0_memory)
@@ -101,8 +102,14 @@ class SimMachine:
         return domain
 
     def infos(self) -> list[DomainInfo]:
-        now = self.clock.monotonic()
-        return [self.domains[domid].info(now) for domid in sorted(self.domains)]
+        """What has not changed since the last call is the same object, as with real Xen."""
+        now, before = self.clock.monotonic(), self._last_infos
+        infos = (self.domains[domid].info(now) for domid in sorted(self.domains))
+        self._last_infos = {
+            info.domid: known if (known := before.get(info.domid)) == info else info
+            for info in infos
+        }
+        return [*self._last_infos.values()]
 
     # -- Coming and going ------------------------------------------------------------------------
 

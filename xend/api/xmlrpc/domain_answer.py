@@ -68,6 +68,7 @@ class _Template:
 class DomainAnswers:
     def __init__(self) -> None:
         self._templates: dict[tuple[str, bool, bool], _Template] = {}
+        self._rows: dict[int, tuple[DomainView, list[Any]]] = {}
 
     def encode(self, view: DomainView, *, devices: bool) -> list[Any]:
         """The `(domain …)` of a view whose configuration has been asked for."""
@@ -85,6 +86,21 @@ class DomainAnswers:
             template = _Template(config, forget, devices=devices, rings=rings)
             self._templates[key] = template
         return template.fill(view, info)
+
+    def row(self, view: DomainView, info: DomainInfo) -> list[Any]:
+        """`[name, domid, MiB, vcpus, state, CPU seconds]`; the same list for the same view."""
+        shown, row = self._rows.get(info.domid, (None, None))
+        if row is None or shown is not view:
+            row = [
+                view.name,
+                info.domid,
+                info.memory // 1024,
+                info.vcpus_online,
+                info.flags,
+                info.cpu_time / 1e9,
+            ]
+            self._rows[info.domid] = (view, row)
+        return row
 
     def _forget(self, key: tuple[str, bool, bool], _: object) -> None:
         self._templates.pop(key, None)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from xend.api.xmlrpc.context import CallContext
@@ -43,21 +44,14 @@ async def listing(context: CallContext, state: str) -> list[list[Any]]:
     fifty domains that would be most of the time.  A halted one has neither domid nor state.
     """
     views = await context.service.list(state.lower())
-    views.sort(key=lambda view: view.name)
-    return [_listed(context, view) for view in views]
+    views.sort(key=attrgetter("name"))
+    return [
+        _halted_row(context, view) if view.info is None else context.answers.row(view, view.info)
+        for view in views
+    ]
 
 
-def _listed(context: CallContext, view: DomainView) -> list[Any]:
-    info = view.info
-    if info is not None:
-        return [
-            view.name,
-            info.domid,
-            info.memory // 1024,
-            info.vcpus_online,
-            info.flags,
-            info.cpu_time / 1e9,
-        ]
+def _halted_row(context: CallContext, view: DomainView) -> list[Any]:
     record = context.answers.encode(view, devices=False)
     known = dict(child for child in record[1:] if len(child) == 2)
     return [view.name, None, known["memory"], known["vcpus"], "", known.get("cpu_time", 0.0)]
