@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from xend.config.sxp import Long
@@ -410,7 +410,7 @@ def _counted(name: str, least: int, most: int, function: Callable[[Arguments], o
     return Builtin(name, called)
 
 
-def builtins(machine: Machine) -> dict[str, object]:
+def builtins(machine: Machine, types: Mapping[str, Type]) -> dict[str, object]:
     """Every built-in name, bound to one evaluation; those of scopes and files are added to it."""
     found: dict[str, object] = {
         "None": None,
@@ -419,7 +419,7 @@ def builtins(machine: Machine) -> dict[str, object]:
         "__name__": "__builtin__",
         "__debug__": True,
         **EXCEPTIONS,
-        **types(machine),
+        **types,
         "max": _extreme(machine, "max", 1),
         "min": _extreme(machine, "min", -1),
         "sorted": Builtin("sorted", lambda a, k: _sorted(machine, a, k)),

@@ -78,7 +78,7 @@ class Evaluator(ExpressionEvaluator):
         self.includes = 0
         self.handled: list[ExceptionValue] = []
         """Exceptions whose handlers are running, for a bare `raise`."""
-        self.builtins = {**builtins(self), **scoped_builtins()}
+        self.builtins = {**builtins(self, self.types), **scoped_builtins()}
 
     def run_body(self, body: list[ast.Node], frame: Frame) -> None:
         for statement in body:

@@ -120,7 +120,7 @@ def _path_module(world: World) -> Module:
     return Module("posixpath", {**_functions("", members), "sep": "/"})
 
 
-def _os_module(world: World, path: Module) -> Module:
+def _os_members(world: World, path: Module) -> dict[str, object]:
     environ = Dict()
     for name, value in world.env.items():
         environ[foreign(name)] = foreign(value)
@@ -167,7 +167,7 @@ def _os_module(world: World, path: Module) -> Module:
         "putenv unsetenv open write mkfifo mknod utime umask setuid setgid truncate",
         "a script that runs before xm",
     )
-    return Module("os", {**refused, **changes, **_functions("", members), **constants})
+    return {**refused, **changes, **_functions("", members), **constants}
 
 
 def _sys_module(world: World) -> Module:
@@ -392,11 +392,11 @@ class Modules:
 
         self._made: dict[str, Module] = {}
         self._makers: dict[str, Callable[[], Module]] = {
-            "os": lambda: _os_module(world, self.get("os.path")),
+            "os": lambda: Module("os", lambda: _os_members(world, self.get("os.path"))),
             "os.path": lambda: _path_module(world),
             "posixpath": lambda: self.get("os.path"),
             "sys": lambda: _sys_module(world),
-            "re": lambda: Module("re", regex_members(machine)),
+            "re": lambda: Module("re", lambda: regex_members(machine)),
             "string": lambda: _string_module(machine, types),
             "math": _math_module,
             "time": _time_module,

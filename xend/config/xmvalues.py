@@ -153,13 +153,23 @@ class Type:
 
 
 class Module:
-    """A module that a domain file may import; it has what is listed and nothing else."""
+    """A module that a domain file may import; it has what is listed and nothing else.
 
-    __slots__ = ("members", "name")
+    `members` may be what makes them: every file has a few modules at hand that it never uses."""
 
-    def __init__(self, name: str, members: dict[str, object]) -> None:
+    __slots__ = ("_members", "name")
+
+    def __init__(
+        self, name: str, members: dict[str, object] | Callable[[], dict[str, object]]
+    ) -> None:
         self.name = name
-        self.members = members
+        self._members = members
+
+    @property
+    def members(self) -> dict[str, object]:
+        if not isinstance(self._members, dict):
+            self._members = self._members()
+        return self._members
 
 
 class ExceptionType:
