@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     try:
         if options.foreground:
+            gc.disable()  # what is imported now stays; `run` turns it on again
             from xend.daemon.run import run
 
             return run(options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -141,6 +142,10 @@ class _Daemon:
 
     def _ready(self) -> None:
         log.info("Xend Daemon started")
+        # What has been made so far lives as long as the daemon: to look through all of it, which
+        # takes longer than a listing, would find nothing.
+        gc.freeze()
+        gc.enable()
         self._notifier.ready()
         if self._options.status_fd is not None:
             with contextlib.suppress(OSError):
