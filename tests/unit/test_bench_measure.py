@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from tests.bench.bench_verbs import cpu_seconds, keep_asking
 from tests.bench.measure import Report, Row, interleaved, timed, together
+from tests.bench.timeline import Run, stages
 
 TRUE = "/bin/true"
 SLEEP = ["/bin/sleep", "0.2"]
@@ -48,3 +52,31 @@ def test_cpu_seconds_include_children_that_ended() -> None:
     before = cpu_seconds(os.getpid())
     timed(sys.executable, "-c", "sum(range(10**7))")
     assert cpu_seconds(os.getpid()) - before >= 0.05
+
+
+def test_a_trace_has_the_stages_of_all_processes(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    program = "from xend.trace import mark; mark('one', 'web'); mark('two')"
+    began = time.monotonic_ns() // 1000
+    for _ in range(2):
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "XEND_TRACE": str(trace)},
+            check=True,
+        )
+    ended = time.monotonic_ns() // 1000
+    found = stages(trace.read_text())
+    assert [stage.what for stage in found] == ["one web", "two", "one web", "two"]
+    assert began < found[0].at <= found[1].at < found[2].at < ended
+    assert found[0].process == found[1].process != found[2].process
+
+
+def test_a_timeline_tells_what_came_after_the_end() -> None:
+    run = Run(
+        1000, 3000, stages("2500 7 job begins create\n1500 8 request xend.x\n3500 7 later \n")
+    )
+    assert run.text().splitlines() == [
+        "     0.5    +0.5        8 request xend.x",
+        "     1.5    +1.0        7 job begins create",
+        "     2.5    +1.0 *      7 later",
+    ]

@@ -29,6 +29,7 @@ from xend.api.xmlrpc.methods import UnknownMethod, call
 from xend.core.domains import DomainService
 from xend.core.views import Caller
 from xend.errors import InvalidArgument, PermissionDenied, XendError
+from xend.trace import mark
 
 log = logging.getLogger("xend.clisock")
 
@@ -104,6 +105,7 @@ class _Connection(asyncio.Protocol):
         method = "?"
         try:
             number, method, arguments = _parsed(text)
+            mark("request", method)
             run = ownverbs.call if ownverbs.is_own(method) else call
             answer = {"id": number, "result": await run(self._context, method, arguments)}
         except UnknownMethod:
@@ -114,6 +116,7 @@ class _Connection(asyncio.Protocol):
             log.exception("Internal error handling %s", method)
             answer = {"id": number, "fault": faults.internal(error)}
         self._send(answer)
+        mark("answer", method)
         self._next()
 
     def _send(self, answer: dict[str, Any]) -> None:

@@ -4,16 +4,17 @@ A frame is four bytes of length, big endian, then UTF-8 JSON.  A request is
 `{"id":N,"method":M,"params":[…]}`; its answer `{"id":N,"result":…}` or
 `{"id":N,"fault":[code,text]}`.  Methods, arguments, results and faults are those of XML-RPC.
 
-The scanner behind the `json` module is used directly: importing the module itself brings regular
+Scanner and encoder behind the `json` module are used directly: importing the module brings regular
 expressions along, which is half of the time that a whole command may take.
 """
 
 from __future__ import annotations
 
 import _socket
-from _json import encode_basestring_ascii, make_scanner
+from _json import encode_basestring_ascii, make_encoder, make_scanner
 
 from xend.cli.failures import Fault, ProtocolError, Unreachable
+from xend.trace import mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,22 +48,18 @@ def load(text: str) -> Any:
     return value
 
 
+def _refuse(value: object) -> Any:
+    raise TypeError(f"{type(value).__name__} is nothing that a call can carry")
+
+
+_pieces = make_encoder(  # as json.JSONEncoder makes it
+    None, _refuse, encode_basestring_ascii, None, ":", ",", False, False, True
+)
+
+
 def dump(value: Any) -> str:
     """JSON of a call's argument: text, numbers, truth, nothing, and lists or maps of them."""
-    if isinstance(value, str):
-        return encode_basestring_ascii(value)
-    if value is None:
-        return "null"
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, dict):
-        items = (f"{encode_basestring_ascii(key)}:{dump(item)}" for key, item in value.items())
-        return "{" + ",".join(items) + "}"
-    return "[" + ",".join([dump(item) for item in value]) + "]"
+    return "".join(_pieces(value, 0))
 
 
 class FrameConnection:
@@ -91,8 +88,11 @@ class FrameConnection:
             self._ahead = b""
 
     def call(self, method: str, params: tuple[Any, ...]) -> Any:
+        mark("xm calls", method)
         self._send(self._request(method, params))
-        return _result(self._receive())
+        answer = self._receive()
+        mark("xm answered", method)
+        return _result(answer)
 
     def call_each(self, method: str, calls: list[tuple[Any, ...]]) -> list[Any]:
         """The results in order; the first fault, once all that was sent has been answered."""

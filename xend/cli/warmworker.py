@@ -18,6 +18,7 @@ from xend.cli.frames import FrameConnection
 from xend.cli.main import command_of, personality
 from xend.cli.server import RUN_DIR
 from xend.cli.streams import ErrorStream, Stream
+from xend.trace import mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -242,6 +243,7 @@ class Worker:
                 fd, _ = self._listener._accept()  # type: ignore[attr-defined]
             except (BlockingIOError, ConnectionAbortedError):
                 continue
+            mark("xm accepted")
             return Launcher(_socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd))
 
     def _connect(self) -> None:
@@ -278,6 +280,7 @@ class Worker:
                 _take_over(request)
             elif command is not None and command.folder:
                 os.fchdir(fds[3])
+            mark("xm begins", request.argv)
             answer = self._command(launcher, request)
         except LauncherGone:
             answer = None
@@ -287,6 +290,7 @@ class Worker:
             close_all(fds)
             if answer is not None:
                 launcher.tell(*answer)
+                mark("xm ended")
         if command is None or not command.folder:
             return not request.taken_over
         os.chdir("/")

@@ -25,6 +25,7 @@ from xend.core.ports import Clock, JobLog, Progress
 from xend.core.views import Caller, DomainView
 from xend.errors import InvalidArgument, OperationCancelled, OperationFailed, XendError
 from xend.model.units import Domid
+from xend.trace import mark
 
 log = logging.getLogger("xend.jobs")
 
@@ -318,7 +319,9 @@ class JobRunner:
                 job.started = self._clock.time()
                 self._told_at[job.id] = self._clock.monotonic()
                 self._written(job)
+                mark("job begins", job.kind)
                 job.result = await body(job)
+                mark("job ends", job.kind)
             job.decide(JobStatus.DONE, self._clock.time())
         except XendError as error:
             log.info("%s of %s failed: %s", job.kind, job.name or job.uuid, error)

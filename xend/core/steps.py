@@ -33,6 +33,7 @@ from xend.core.relocation import Incoming
 from xend.errors import DomainNotFound, OperationTimeout, WorkerCrashed, XendError
 from xend.model.status import DomainInfo
 from xend.model.units import DOM0, Domid
+from xend.trace import mark
 
 log = logging.getLogger("xend.steps")
 
@@ -74,6 +75,7 @@ class Applier:
         try:
             for step in plan:
                 await self._apply(step, run)
+                mark("step done", type(step).__name__)
         except (Exception, asyncio.CancelledError) as error:
             if not job.abandoned:
                 await self._unwind(run, error)
@@ -217,6 +219,7 @@ class Applier:
         keep = step.source.beside if isinstance(step.source, Incoming) else None
         run.undo.append(("the build", lambda: self.remove_remains(uuid, run.domid, keep)))
         await self._begun(run)
+        mark("intent on disk")
         run.job.report(Progress("build"))
         try:
             async with asyncio.timeout(step.timeout):

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
+from xend.trace import mark
+
 if TYPE_CHECKING:
     from xend.libxl.ctx import Context
 
@@ -23,6 +25,7 @@ class Lane:
 
     def __init__(self, name: str, open_context: Callable[[], Context], contexts: int = 1) -> None:
         self._open = open_context
+        self._name = name
         self._count = contexts
         self._idle: SimpleQueue[Context] = SimpleQueue()
         self._threads = ThreadPoolExecutor(contexts, thread_name_prefix=f"libxl-{name}")
@@ -40,9 +43,11 @@ class Lane:
 
     def _run(self, call: Callable[[Context], T]) -> T:
         context = self._idle.get()
+        mark("lane begins", self._name)
         try:
             return call(context)
         finally:
+            mark("lane ends", self._name)
             self._idle.put(context)
 
     async def close(self) -> None:

@@ -21,6 +21,7 @@ from xend.libxl import devicework, meter, savefile
 from xend.libxl._xl import ffi, lib
 from xend.libxl.ctx import DOMINFO, INVALID_DOMID, SHUTDOWN, Context
 from xend.libxl.handle import ProgressCallback, XlError
+from xend.trace import mark
 
 _TELL_EVERY = 0.25
 """Seconds."""
@@ -40,7 +41,9 @@ def create(context: Context, progress: ProgressCallback, config: str) -> tuple[i
 
     domid = ffi.new("uint32_t *", INVALID_DOMID)
     with context.config(config) as wanted, context.listening(note) as how:
+        mark("libxl create begins")
         rc = lib.libxl_domain_create_new(context.raw, wanted, domid, ffi.NULL, how)
+        mark("libxl create ends", domid[0])
     return _built(context, "create", rc, domid[0], seen[0], config), _seen(context, domid[0])
 
 

@@ -18,6 +18,7 @@ from xend.core.ports import HypervisorEvent, HypervisorEventKind
 from xend.libxl import observed
 from xend.model.status import ShutdownReason
 from xend.model.units import DOM0, Domid
+from xend.trace import mark
 
 if TYPE_CHECKING:
     from xend.libxl.ctx import Context, DominfoTuple
@@ -160,6 +161,7 @@ class Watcher:
         domid: int,
         reason: ShutdownReason = ShutdownReason.UNKNOWN,
     ) -> None:
+        mark("event", kind.name)
         event = HypervisorEvent(kind, Domid(domid), self._uuids.get(domid, ""), reason)
         if self._queue is not None:
             self._queue.put(event)

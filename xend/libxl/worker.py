@@ -28,6 +28,7 @@ from xend.libxl import evidence, operations, roundtrip, savefile
 from xend.libxl._xl import lib
 from xend.libxl.ctx import Context
 from xend.libxl.handle import XlError
+from xend.trace import mark
 
 Request = dict[str, Any]
 PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
@@ -52,7 +53,9 @@ def main(parent: int) -> int:
         return 1
     reply({"ready": os.getpid()})
     for line in sys.stdin.buffer:
+        mark("worker asked")
         reply(serve(context, json.loads(line), reply))
+        mark("worker replied")
     context.close()
     return 0
 
@@ -61,6 +64,7 @@ def serve(context: Context, request: Request, reply: Callable[[Request], None]) 
     """Runs one request; the last message about it."""
 
     def progress(domid: int, what: str, percent: int, done: int, total: int) -> None:
+        mark("worker tells", what)
         numbers = {"percent": percent, "done": done, "total": total}
         reply({"progress": what, "domid": domid, **numbers})
 

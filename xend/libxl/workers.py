@@ -23,6 +23,7 @@ from typing import Any
 
 from xend.errors import HypervisorUnavailable, XendError
 from xend.libxl import failures
+from xend.trace import mark
 
 log = logging.getLogger(__name__)
 
@@ -136,12 +137,14 @@ class Worker:
         self.fit = False
         try:
             await self._write(request)
+            mark("to worker", operation)
             while (message := await self._read()) is not None and "progress" in message:
                 domid = message["domid"] or domid
                 on_progress(message)
         except asyncio.CancelledError:
             await self.kill()
             raise
+        mark("from worker", operation)
         if message is None:
             await self.kill()
             raise failures.crashed(operation, self.status, list(self._stderr), domid)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from xend.errors import XenStoreError, XenStoreUnavailable
 from xend.store import wire
 from xend.store.wire import Op
+from xend.trace import mark
 
 EventSink = Callable[[str, str], None]
 """(path, token) of a watch event."""
@@ -133,6 +134,7 @@ class Connection(asyncio.Protocol):
     # ----------------------------------------------------------------------------------------
 
     def _send(self, pending: _Pending, payload: bytes, transaction: int) -> None:
+        mark(pending.op.name, pending.path)
         number = self._ids.take(self._pending)
         packet = wire.encode(
             pending.op, number, payload, transaction=transaction, path=pending.path

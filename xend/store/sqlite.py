@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 from xend.errors import JournalError
 from xend.store.disk import DiskThreads
+from xend.trace import mark
 
 log = logging.getLogger("xend.journal")
 
@@ -92,6 +93,7 @@ class Database:
         connection = self.connection
         if connection is None:
             raise JournalError(path=str(self._path), reason="it is not open")
+        mark("commit begins", self._path.name)
         with self._explained():
             if durable:
                 connection.execute("PRAGMA synchronous = FULL")
@@ -99,6 +101,7 @@ class Database:
                 with connection as db:
                     return call(db)
             finally:
+                mark("commit ends", self._path.name)
                 if durable:
                     connection.execute(f"PRAGMA synchronous = {self._synchronous}")
 
