@@ -230,7 +230,9 @@ class FaceServer(uvicorn.Server):
                 log.warning("%d requests were cut off", len(late))
                 await asyncio.wait(late)
         for connection in list(self.server_state.connections):
-            connection.transport.abort()
+            # Python 3.11.2 (of Debian 12) cannot abort a TLS connection that was closed twice.
+            with contextlib.suppress(AttributeError):
+                connection.transport.abort()
         for server in self.servers:
             await server.wait_closed()
 

@@ -249,8 +249,13 @@ class TlsLink(BaseLink):
         self._writer.transport.abort()
 
     async def close(self) -> None:
-        """A peer that does not take leave is not waited for."""
-        self._writer.close()
+        """A peer that does not take leave is not waited for.
+
+        One that left first has closed our side too, and closing that again makes Python 3.11.2 (of
+        Debian 12) forget what abort() needs.
+        """
+        if not self._writer.transport.is_closing():
+            self._writer.close()
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(_LEAVE_SECONDS):
                 await self._writer.wait_closed()
