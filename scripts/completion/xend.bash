@@ -85,8 +85,8 @@ _xl_options() {
     esac
 }
 
-_xend_words='start stop restart reload status --foreground --hypervisor= --config= --state-dir=
---run-dir= --log-file= --help'
+_xend_words='start stop restart reload status import adopt check convert check-config --foreground
+--hypervisor= --config= --state-dir= --run-dir= --log-file= --help'
 
 # Offer the lines of standard input that begin as the current word does.  Names come from outside:
 # they are quoted, and never expanded as the words of `compgen -W` are.
@@ -197,17 +197,39 @@ _xm() { _xend_complete xm; }
 _xl_of_xend() { _xend_complete xl; }
 
 _xend() {
-    local _xend_current _xend_colons previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local _xend_current _xend_colons verb=''
+    [ "$COMP_CWORD" -eq 1 ] || verb=${COMP_WORDS[1]}
     COMPREPLY=()
     _xend_take_word
-    case $previous in
+    case ${COMP_WORDS[COMP_CWORD - 1]} in
         --hypervisor) _xend_offer_words xen sim ;;
+        --from) _xend_offer_words xm xl sxp json ;;
+        --to) _xend_offer_words xl sxp json ;;
         --config | --state-dir | --run-dir | --log-file) _xend_offer_files ;;
+        *) _xend_verb "$verb" ;;
+    esac
+}
+
+_xend_verb() {
+    local options=''
+    case $1 in
+        import) options=--dry-run ;;
+        check) options=--from ;;
+        convert) options='--to --from' ;;
+        adopt | check-config) ;;
         *)
             _xend_offer_words $_xend_words
             [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+            return
             ;;
     esac
+    if [[ $_xend_current == -* ]]; then
+        _xend_offer_words $options --help
+    elif [ "$1" = adopt ]; then
+        _xend_offer < <(_xend_domains xm)
+    else
+        _xend_offer_files /etc/xen
+    fi
 }
 
 complete -F _xm xm

@@ -12,7 +12,7 @@ import pytest
 
 from xend.cli.table import ALIASES, BY_NAME
 from xend.cli.xltable import BY_NAME as XL_BY_NAME
-from xend.daemon.options import VERBS
+from xend.daemon.options import ASKING, FILE_VERBS, VERBS
 
 CHECKOUT = Path(__file__).parents[2]
 COMPLETION = CHECKOUT / "scripts/completion"
@@ -58,7 +58,8 @@ def test_completions_have_every_command() -> None:
         assert words(rf"_{name}_commands='(.*?)'", bash) == table
         assert words(rf"_{name}_commands=\((.*?)\n\)", zsh) == table
     assert words(r"_xend_words='(.*?)'", bash) == words(r"_xend_words=\((.*?)\n\)", zsh)
-    assert {*VERBS} - {"trace_start"} <= words(r"_xend_words='(.*?)'", bash)
+    verbs = {*VERBS, *ASKING, *FILE_VERBS} - {"trace_start"}
+    assert verbs <= words(r"_xend_words='(.*?)'", bash)
 
 
 def test_completions_have_every_option_of_xl() -> None:
@@ -89,6 +90,10 @@ COMPLETIONS = [
     ("xend re", ["restart", "reload"]),
     ("xend start --hyp", ["--hypervisor="]),
     ("xend start --hypervisor s", ["sim"]),
+    ("xend ado", ["adopt"]),
+    ("xend adopt pro", ["prospero"]),
+    ("xend import --", ["--dry-run", "--help"]),
+    ("xend convert file --to s", ["sxp"]),
 ]
 
 

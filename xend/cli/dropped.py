@@ -36,7 +36,7 @@ def sedf(_xm: Xm, _args: list[str]) -> None:
 
 def acm(_xm: Xm, _args: list[str]) -> None:
     _gone(
-        "ACM security labels and policies",
+        "The ACM security module (labels and policies)",
         "Xen removed the ACM module in 4.2",
         "XSM with a Flask policy ('seclabel' in xl, loaded by the boot loader)",
     )

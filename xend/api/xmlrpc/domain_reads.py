@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
+from xend.api.xmlrpc.codec import CannotMarshal
 from xend.api.xmlrpc.context import CallContext
 from xend.config.deviceanswer import encode_device
 from xend.core.views import DomainView
@@ -15,6 +17,8 @@ from xend.model.status import DeviceView, PowerState, VcpuInfo
 from xend.model.vdev import vdev_number
 
 log = logging.getLogger("xend.XMLRPCServer")
+
+_OLD_DOMAIN: Final = "<class 'xen.xend.XendDomainInfo.XendDomainInfo'>"
 
 ANY_CPU: Final = list(range(64))
 """What the original showed for a vcpu of a halted domain that is bound to no CPU."""
@@ -33,6 +37,19 @@ async def domain(context: CallContext, dom: str | int, full: bool) -> list[Any]:
 async def answer(context: CallContext, view: DomainView, *, devices: bool) -> list[Any]:
     view = await context.service.with_config(view)
     return context.answers.encode(view, devices=devices)
+
+
+async def lookup(context: CallContext, dom: str | int) -> None:
+    """Tells only whether there is such a domain: the old server's answer was an object of its own,
+    which XML-RPC has no form for."""
+    await context.service.lookup(dom)
+    raise CannotMarshal(f"cannot marshal {_OLD_DOMAIN} objects")
+
+
+async def lookup_nr(context: CallContext, dom: str | int) -> None:
+    """The same, but nil for one that is not there."""
+    with contextlib.suppress(DomainNotFound):
+        await lookup(context, dom)
 
 
 async def domains(context: CallContext, detail: bool, full: bool) -> list[Any]:

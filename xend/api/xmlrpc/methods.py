@@ -60,6 +60,8 @@ _TABLE: Final[tuple[Method, ...]] = (
         Parameter("state", text),
         Parameter("full", flag),
     ),
+    _method("xend.domain.lookup", reads.lookup, DOM),
+    _method("xend.domain.lookup_nr", reads.lookup_nr, DOM),
     _method("xend.domain.getVCPUInfo", reads.vcpu_info, DOM),
     _method("xend.domain.getDeviceSxprs", reads.device_sxprs, DOM, Parameter("class", text)),
     _method(
@@ -232,13 +234,14 @@ async def call(context: CallContext, name: str, arguments: Sequence[Any]) -> Any
 
 def _list_methods(name: str, arguments: Sequence[Any]) -> list[str]:
     bind(name, (), arguments)
-    return sorted([*METHODS, *_INTROSPECTION])
+    return sorted([*METHODS, *UNAVAILABLE, *_INTROSPECTION])
 
 
 def _method_help(name: str, arguments: Sequence[Any]) -> str:
     [asked] = bind(name, (Parameter("name", text),), arguments)
-    method = METHODS.get(asked)
-    if method is None:
+    if (reason := UNAVAILABLE.get(asked)) is not None:
+        return str(reason.error())
+    if (method := METHODS.get(asked)) is None:
         return ""
     signature = ", ".join(parameter.name for parameter in method.parameters)
     return f"{asked}({signature})\n{method.help}".strip()

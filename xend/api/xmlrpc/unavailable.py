@@ -51,6 +51,11 @@ _CONFIGURE = Reason(
     "the original refused it too",
     "xend.domain.new while it is halted",
 )
+_INSIDE = Reason(
+    "Handing over an object or an open file",
+    "the old server listed this by accident, and no client could call it",
+    "xend.domain.create, xend.domain.restore or xend.domain.delete",
+)
 
 
 def _each(prefix: str, names: str, reason: Reason) -> Iterator[tuple[str, Reason]]:
@@ -74,6 +79,7 @@ def _all() -> Iterable[tuple[str, Reason]]:
     yield from _each("xend.domain.", "shadow_control shadow_mem_get shadow_mem_set", _SHADOW)
     yield from _each("xend.domain.", "configure", _CONFIGURE)
     yield from _each("xend.domain.", "ioport_range_enable ioport_range_disable", _HOT_IO)
+    yield from _each("xend.domain.", "create_from_dict delete_by_dominfo restore_fd", _INSIDE)
 
 
 UNAVAILABLE: Final = dict(_all())
