@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from xend.daemon import control, systemd
+from xend.daemon.options import Options
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/init.d/xend"
 
@@ -93,6 +96,7 @@ def test_start_that_fails(script: InitScript) -> None:
     script.answer("start", 1)
     assert script("start") == (1, "")
     assert script.asked() == ["start"]
+    assert not (script.locks / "xend").exists()
 
 
 def test_start_waits_for_a_daemon_that_is_still_coming_up(script: InitScript) -> None:
@@ -166,3 +170,88 @@ def test_units_name_the_sockets_that_the_daemon_looks_for() -> None:
     text = (ROOT / "systemd/xend.socket").read_text()
     for name in (XMLRPC_SOCKET, REST_SOCKET, CLI_SOCKET):
         assert f"ListenStream=/run/{DEFAULT_RUN.name}/{name}\n" in text
+
+
+class Systemd:
+    """Stand-ins for its programs; `systemctl` writes down what it was asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.calls = folder / "calls"
+        self.has("LoadState=loaded", "Type=notify")
+        self.starts(0)
+        (folder / "journal").write_text("")
+        self._program(
+            "systemctl",
+            f'echo "$*" >>{self.calls}; case $1 in show) cat {folder}/unit ;; '
+            f"start) cat {folder}/complaint >&2; exit $(cat {folder}/code) ;; esac",
+        )
+        self._program("journalctl", f"cat {folder}/journal")
+
+    def _program(self, name: str, body: str) -> None:
+        path = self.folder / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+
+    def has(self, *properties: str) -> None:
+        (self.folder / "unit").write_text("".join(f"{line}\n" for line in properties))
+
+    def starts(self, code: int, complaint: str = "", journal: str = "") -> None:
+        (self.folder / "code").write_text(str(code))
+        (self.folder / "complaint").write_text(complaint)
+        (self.folder / "journal").write_text(journal)
+
+
+@pytest.fixture
+def its(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path)
+    monkeypatch.setattr(control, "holder", lambda _path: None)
+    return Systemd(folder)
+
+
+class TestWhereSystemdLooksAfterIt:
+    def test_a_plain_start_is_the_units(self, its: Systemd) -> None:
+        assert control.start(Options(verb="start")) == 0
+        assert its.calls.read_text().splitlines()[-1] == "start xend.service"
+
+    def test_a_failure_is_told_in_the_daemons_words(
+        self, its: Systemd, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        its.starts(1, "Job for xend.service failed.", "xend: old\nStarting\nxend: no Xen here\nx\n")
+        assert control.start(Options(verb="start")) == 1
+        assert capsys.readouterr().err == "xend: no Xen here\n"
+        its.starts(1, "Job for xend.service failed.")
+        assert control.start(Options(verb="start")) == 1
+        assert capsys.readouterr().err == "Job for xend.service failed.\n"
+
+    @pytest.mark.parametrize(
+        "properties",
+        [
+            ("LoadState=not-found", "Type=simple"),
+            ("LoadState=masked", "Type=notify"),
+            ("LoadState=loaded", "Type=forking"),
+            (),
+        ],
+    )
+    def test_other_units_are_left_alone(self, its: Systemd, properties: tuple[str, ...]) -> None:
+        its.has(*properties)
+        assert not systemd.looks_after_it()
+
+    def test_nor_where_it_is_not_the_init(
+        self, its: Systemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert systemd.looks_after_it()
+        monkeypatch.setattr(systemd, "BOOTED", tmp_path / "none")
+        assert not systemd.looks_after_it()
+
+    def test_a_daemon_with_options_is_somebodys_own(self) -> None:
+        assert Options(verb="restart").plain
+        for own in (
+            Options(verb="start", hypervisor="sim"),
+            Options(verb="start", config=Path("/x")),
+            Options(verb="start", run_dir=Path("/x")),
+        ):
+            assert not own.plain

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
+from xend.daemon import systemd
 from xend.daemon.options import ALREADY_RUNNING, READY, Options
 from xend.daemon.pidfile import holder
 from xend.errors import ConfigError
@@ -27,6 +28,8 @@ def start(options: Options) -> int:
     """0 when it serves, also when it already did; 1 with the daemon's own error."""
     if holder(options.pid_file) is not None:
         return 0
+    if options.plain and systemd.looks_after_it():
+        return systemd.start()
     reader, writer = os.pipe()
     try:
         process = _spawn(options, writer)

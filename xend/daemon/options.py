@@ -79,6 +79,11 @@ class Options:
         return self.run_dir != DEFAULT_RUN and self.state_dir != DEFAULT_STATE
 
     @property
+    def plain(self) -> bool:
+        """A verb and nothing else: the host's daemon, as everybody means it."""
+        return replace(self, verb="") == Options()
+
+    @property
     def pid_file(self) -> Path:
         """Where the original had it; beside the sockets when those are elsewhere."""
         return DEFAULT_PID_FILE if self.run_dir == DEFAULT_RUN else self.run_dir / "xend.pid"
