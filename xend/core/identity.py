@@ -82,6 +82,8 @@ class Naming:
         return name or nameless(domid), seconds
 
     def follow(self, identity: Identity) -> None:
+        if identity in self._followers:
+            return
         task = asyncio.create_task(self._follow(identity), name=f"xend-name-{identity.domid}")
         self._followers[identity] = task
 

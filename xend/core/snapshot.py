@@ -176,7 +176,8 @@ class Snapshot:
         before = self._known.get(identity.domid)
         self._known[identity.domid] = identity
         if before is None or before.uuid != identity.uuid:
-            self._naming.follow(identity)
+            if identity.uuid not in self._building:  # Its build has better use for xenstored.
+                self._naming.follow(identity)
             self._changed("created", identity)
 
     def _renamed(self, identity: Identity, name: str) -> None:
@@ -195,7 +196,11 @@ class Snapshot:
         self._building[str(config.uuid)] = config
 
     def built(self, uuid: str) -> None:
+        """Well or not: from now on it is what XenStore says, also in what it is called."""
         self._building.pop(uuid, None)
+        for identity in self._known.values():
+            if identity.uuid == uuid:
+                self._naming.follow(identity)
 
     def bind(self, domid: Domid, config: DomainConfig) -> None:
         """A domain that we make has got its domid."""
