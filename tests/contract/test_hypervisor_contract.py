@@ -196,7 +196,7 @@ async def test_a_name_that_is_taken_is_refused(xen: Bench) -> None:
 async def test_too_little_memory_leaves_nothing(xen: Bench) -> None:
     before = await xen.free()
     config = xen.tiny(memory=int(before) + kib(512))
-    assert await xen.hypervisor.memory_needed(config) > before
+    assert (await xen.hypervisor.memory_outlook(config)).needed > before
     with pytest.raises(XendError):
         await xen.hypervisor.create(config)
     await _nothing_is_left(xen, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.simhost import guest, running
+from xend.core.memory import Look, MemoryBroker
 from xend.core.views import ServiceSettings
 from xend.errors import (
     ConflictError,
@@ -85,13 +87,42 @@ async def test_what_is_promised_is_not_promised_again(tmp_path: Path) -> None:
     async with running(tmp_path, memory=kib(2048)) as host:
         broker = host.service._context.memory
         free = host.free
-        await broker.reserve("one", KiB(free - 1000))
+        await broker.reserve("one", await taking(free - 1000, broker))
         assert await broker.available() == 1000
         with pytest.raises(ResourceError) as caught:
-            await broker.reserve("two", KiB(1001))
+            await broker.reserve("two", await taking(1001, broker))
         assert caught.value.fields == {"what": "memory", "needed": 1001, "available": 1000}
         broker.release("one")
-        await broker.reserve("two", KiB(free))
+        await broker.reserve("two", await taking(free, broker))
+
+
+async def taking(kibs: int, broker: MemoryBroker) -> Look:
+    look = await broker.look()
+    return replace(look, outlook=replace(look.outlook, needed=KiB(kibs)))
+
+
+async def test_a_look_counts_the_promises_of_now_and_none_is_relied_on_for_long(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, memory=kib(2048)) as host:
+        broker = host.service._context.memory
+        free = host.free
+        early = await taking(free, broker)
+        await broker.reserve("one", await taking(1000, broker))
+        with pytest.raises(ResourceError):  # The promise was made after that look.
+            await broker.reserve("two", early)
+        broker.release("one")
+        early = await taking(1000, broker)
+        await host.service.create(guest("other", mib=(free - 1000) // 1024))
+        with pytest.raises(ResourceError):  # A build has ended since that look.
+            await broker.reserve("three", early)
+        await host.service.destroy("other")
+        early = await taking(1000, broker)
+        host.machine.add(guest("stranger", mib=free // 1024))
+        host.machine.get(Domid(2)).memory = free - 500
+        await host.clock.sleep(2)
+        with pytest.raises(ResourceError):  # It is old.
+            await broker.reserve("four", early)
 
 
 async def test_while_it_is_built_a_domain_is_counted_once(tmp_path: Path) -> None:

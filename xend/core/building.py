@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from xend.core.context import Body, Context, require_started
 from xend.core.jobs import Job
+from xend.core.memory import Look
 from xend.core.plan import plan_create, plan_restart, plan_restore
 from xend.core.ports import ManagedDomain
 from xend.core.reservations import check_unique_devices, complete
@@ -22,7 +22,7 @@ from xend.core.views import DomainView
 from xend.errors import ConfigError, DomainNotFound, DomainStateError, OperationFailed
 from xend.model.domain import DomainConfig
 from xend.model.status import Origin, PowerState
-from xend.model.units import DOM0, Domid, KiB
+from xend.model.units import DOM0, Domid
 
 log = logging.getLogger("xend.building")
 
@@ -57,15 +57,17 @@ class Building:
 
     async def create(self, job: Job, config: DomainConfig, *, paused: bool = False) -> DomainView:
         managed = str(config.uuid) in self._context.snapshot.managed
-        config, needed = await self._checked(config)
-        plan = plan_create(
-            config,
-            paused=paused,
-            managed=managed,
-            needed=needed,
-            timeout=self._context.settings.build_timeout,
-        )
-        return await self._view(await self.applier.apply(plan, job), config)
+        async with self._admission(config) as admission:
+            config = await self._identified(config, admission)
+            plan = plan_create(
+                config,
+                paused=paused,
+                managed=managed,
+                timeout=self._context.settings.build_timeout,
+            )
+            # Whether the host has all that it takes is found out while the intent is written.
+            domid = await self.applier.apply(plan, job, admission)
+        return await self._view(domid, config)
 
     async def start(self, job: Job, ref: str | int, *, paused: bool = True) -> DomainView:
         view = await self._context.current(job, ref)
@@ -173,24 +175,22 @@ class Building:
 
     async def check(self, config: DomainConfig) -> None:
         """Raises what is wrong with it, as far as that can be seen without building it."""
-        await self._checked(config)
+        async with self._admission(config) as admission:
+            await self._identified(config, admission)
+            await admission
 
-    async def _checked(self, config: DomainConfig) -> tuple[DomainConfig, KiB]:
-        """Complete, and without a mistake that can be seen from here; and the memory it takes."""
-        snapshot, files = self._context.snapshot, self._context.files
+    async def _identified(
+        self, config: DomainConfig, admission: asyncio.Task[Look]
+    ) -> DomainConfig:
+        """Complete, and nobody else by its name.  The cheap refusals first: a name that is taken
+        does not wait for a slow disk."""
+        snapshot = self._context.snapshot
         check_unique_devices(config)
-        checks = (
-            self._context.store_answers(),
-            check_host(config, files),
-            self._context.hypervisor.memory_needed(config),
-        )
-        async with self._side_by_side(*checks) as running:
-            await snapshot.refresh()
-            views = snapshot.views()
-            # The cheap refusals first: a name that is taken must not wait for a slow disk.
-            self._context.reserved.check_name(config.name, str(config.uuid), views, creating=True)
-            *_, needed = [await check for check in running]
+        await snapshot.refresh()
+        views = snapshot.views()
+        self._context.reserved.check_name(config.name, str(config.uuid), views, creating=True)
         if config.pool != "Pool-0":
+            await asyncio.shield(admission)  # XenStore answers, then.
             pools = await self._context.hypervisor.cpupools()
             if config.pool not in pools.values():
                 raise ConfigError(f"unknown pool {config.pool}", field="pool", value=config.pool)
@@ -198,22 +198,34 @@ class Building:
             # Strangers' MACs count too; what they are is read once per stranger.
             strangers = [view for view in views if view.origin is Origin.FOREIGN]
             await asyncio.gather(*(snapshot.learn_config(view) for view in strangers))
-        return complete(config, self._context.reserved.taken_macs(snapshot.views())), needed
+        return complete(config, self._context.reserved.taken_macs(snapshot.views()))
 
-    @staticmethod
     @asynccontextmanager
-    async def _side_by_side(
-        *checks: Coroutine[Any, Any, Any],
-    ) -> AsyncIterator[Sequence[asyncio.Task[Any]]]:
-        """Runs them while the block does something else; the block awaits them in the order in
-        which their errors count.  What is left at its end is cancelled."""
-        tasks = [asyncio.create_task(check, name="xend-check") for check in checks]
+    async def _admission(self, config: DomainConfig) -> AsyncIterator[asyncio.Task[Look]]:
+        """Looks, while the block does something else, whether the host has what it takes.  What
+        is left of that at its end is cancelled."""
+        task = asyncio.create_task(self._admitted(config), name="xend-admission")
         try:
-            yield tasks
+            yield task
         finally:
-            for task in tasks:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _admitted(self, config: DomainConfig) -> Look:
+        """Awaited in the order in which the errors count."""
+        checks = (
+            asyncio.create_task(self._context.store_answers(), name="xend-check-store"),
+            asyncio.create_task(check_host(config, self._context.files), name="xend-check-host"),
+        )
+        look = asyncio.create_task(self._context.memory.look(config), name="xend-look")
+        try:
+            for check in checks:
+                await check
+            return await look
+        finally:
+            for task in (*checks, look):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*checks, look, return_exceptions=True)
 
     async def _view(self, domid: Domid | None, config: DomainConfig) -> DomainView:
         """What has been built, as readers see it."""

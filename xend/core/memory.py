@@ -8,21 +8,31 @@ already got is counted once, not twice.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xend.core.ports import Clock, Hypervisor
+from xend.core.ports import Clock, Hypervisor, MemoryOutlook
 from xend.core.snapshot import Snapshot
 from xend.core.views import ServiceSettings
 from xend.errors import ResourceError
 from xend.model.domain import DomainConfig
-from xend.model.status import DomainInfo, HostInfo
 from xend.model.units import DOM0, KiB
 
 log = logging.getLogger("xend.memory")
 
 POLL_SECONDS = 0.1
 """Scrubbing and ballooning send no event."""
+LOOK_SECONDS = 1.0
+"""Others build, too: a look that is older is not relied on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What something takes, and what there was a moment ago."""
+
+    outlook: MemoryOutlook
+    at: float
+    released: int
+    """How many promises had been given back by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +66,23 @@ class MemoryBroker:
         """uuid → KiB, for whoever wants to see them."""
         return dict(self._promised)
 
-    async def reserve_for(self, config: DomainConfig, key: str = "") -> None:
-        """What building it takes, for its uuid (or `key`); else as `reserve`."""
-        needed, supply = await self._look(config)
-        await self._reserve(key or str(config.uuid), needed, supply)
+    async def reserve(self, key: str, look: Look) -> None:
+        """What it takes, for `key`, as long as that is not released.
 
-    async def reserve(self, uuid: str, needed: KiB) -> None:
-        """Waits for memory that is on its way, as long as more and more of it is free; shrinks dom0
+        Waits for memory that is on its way, as long as more and more of it is free; shrinks dom0
         if that is allowed; or raises ResourceError(needed, available) in the original's words."""
-        _, supply = await self._look()
-        await self._reserve(uuid, needed, supply)
-
-    async def _reserve(self, uuid: str, needed: KiB, supply: _Supply) -> None:
-        """`supply`: as of just now, without an `await` since."""
+        needed = look.outlook.needed
+        if (
+            look.released != self._released
+            or self._clock.monotonic() - look.at > LOOK_SECONDS
+            or (supply := self._supply(look.outlook)).free < needed
+        ):
+            supply = self._supply((await self.look()).outlook)
         patience = self._settings.memory_wait
         deadline, most = self._clock.monotonic() + patience, supply.free
         while True:
-            if supply.free >= needed:  # No await since `_look` counted the promises.
-                self._promised[uuid] = needed
+            if supply.free >= needed:  # No await since the promises were counted.
+                self._promised[key] = needed
                 return
             self._check_possible(needed, supply)
             if self._clock.monotonic() >= deadline:
@@ -81,32 +90,33 @@ class MemoryBroker:
             if supply.free + supply.coming < needed:
                 await self._shrink_dom0(needed, supply)
             await self._clock.sleep(POLL_SECONDS)
-            _, supply = await self._look()
+            supply = self._supply((await self.look()).outlook)
             if supply.free > most:  # Gigabytes take their time.
                 deadline, most = self._clock.monotonic() + patience, supply.free
 
-    def release(self, uuid: str) -> None:
-        if self._promised.pop(uuid, None) is not None:
+    def release(self, key: str) -> None:
+        if self._promised.pop(key, None) is not None:
             self._released += 1
 
     async def available(self) -> KiB:
         """Free and not promised."""
-        return KiB((await self._look())[1].free)
+        return KiB(self._supply((await self.look()).outlook).free)
 
-    async def _look(self, config: DomainConfig | None = None) -> tuple[KiB, _Supply]:
+    async def look(self, config: DomainConfig | None = None) -> Look:
         """What building `config` takes, and what there is."""
         while True:
-            before = self._released
+            before, at = self._released, self._clock.monotonic()
             outlook = await self._hypervisor.memory_outlook(config)
             if before == self._released:
-                return outlook.needed, self._supply(outlook.domains, outlook.host)
+                return Look(outlook, at, before)
             # A build ended meanwhile: its memory may be in neither its promise nor these numbers.
 
-    def _supply(self, infos: Sequence[DomainInfo], host: HostInfo) -> _Supply:
+    def _supply(self, outlook: MemoryOutlook) -> _Supply:
+        """Of a look after which no promise has been given back."""
         built: dict[str, int] = {}
         dying = 0
         dom0 = 0
-        for info in infos:
+        for info in outlook.domains:
             if info.domid == DOM0:
                 dom0 = info.memory
             elif info.dying:
@@ -117,8 +127,8 @@ class MemoryBroker:
             max(0, needed - built.get(uuid, 0)) for uuid, needed in self._promised.items()
         )
         return _Supply(
-            free=max(0, host.free_memory - outstanding),
-            coming=host.scrub_memory + dying,
+            free=max(0, outlook.free - outstanding),
+            coming=outlook.scrub + dying,
             dom0=dom0,
         )
 

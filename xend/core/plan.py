@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from xend.core.relocation import Incoming
 from xend.model.domain import DomainConfig
-from xend.model.units import Domid, KiB
+from xend.model.units import Domid
 
 IntentKind = Literal[
     "create",
@@ -44,10 +44,9 @@ class ReserveIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ReserveMemory:
-    """Of free memory; `needed` None: ask the hypervisor what this would take."""
+    """Of free memory, what building it takes."""
 
     config: DomainConfig
-    needed: KiB | None = None
     key: str = ""
     """Who it is for, where the uuid would not tell two domains apart."""
 
@@ -134,7 +133,6 @@ def plan_create(
     paused: bool,
     managed: bool,
     timeout: float,
-    needed: KiB | None = None,
 ) -> Plan:
     """A boot loader has no time limit: its menu may wait for a person at the console."""
     begin = Begin("create", str(config.uuid), {"paused": paused, "name": config.name})
@@ -142,7 +140,7 @@ def plan_create(
     plan: tuple[Step, ...] = (
         ReserveIdentity(config),
         begin,
-        ReserveMemory(config, needed),
+        ReserveMemory(config),
         build,
         Own(config, managed),
     )

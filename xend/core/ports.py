@@ -119,7 +119,10 @@ class MemoryOutlook:
 
     needed: KiB
     domains: Sequence[DomainInfo]
-    host: HostInfo
+    free: KiB
+    """Without what is claimed for domains that are being built."""
+    scrub: KiB
+    """Free once Xen has cleared it."""
 
 
 class Hypervisor(Protocol):
@@ -209,10 +212,8 @@ class Hypervisor(Protocol):
     # -- long changes: each in a process of its own, cancelled by killing it ----------------------
 
     async def memory_outlook(self, config: DomainConfig | None = None) -> MemoryOutlook:
-        """`memory_needed` (0 without a configuration), `list_domains` and `host` in one go."""
-
-    async def memory_needed(self, config: DomainConfig) -> KiB:
-        """What a create of this would take from free memory, the overhead included."""
+        """In one go; `needed`: what a create of this would take from free memory, the overhead
+        included."""
 
     async def create(self, config: DomainConfig, progress: ProgressSink = ignore_progress) -> Domid:
         """Builds it and attaches its devices; it is left paused.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from xend.core.context import Context
 from xend.core.jobs import Job
+from xend.core.memory import Look
 from xend.core.plan import (
     Begin,
     Build,
@@ -49,6 +50,7 @@ class Run:
     """One application of one plan."""
 
     job: Job
+    look: Awaitable[Look] | None = None
     begin: asyncio.Task[Intent] | None = None
     intent: Intent | None = None
     """Once it is on disk."""
@@ -69,9 +71,13 @@ class Applier:
         self._settling: set[asyncio.Task[None]] = set()
         self._builds = asyncio.Semaphore(context.settings.parallel_builds)
 
-    async def apply(self, plan: Plan, job: Job) -> Domid | None:
-        """The domid of what was built.  On failure all is as before, and the error goes out."""
-        run = Run(job)
+    async def apply(
+        self, plan: Plan, job: Job, look: Awaitable[Look] | None = None
+    ) -> Domid | None:
+        """The domid of what was built.  On failure all is as before, and the error goes out.
+
+        `look`: at the memory, when somebody is looking already."""
+        run = Run(job, look)
         try:
             for step in plan:
                 await self._apply(step, run)
@@ -175,10 +181,8 @@ class Applier:
     async def _reserve_memory(self, step: ReserveMemory, run: Run) -> None:
         run.job.report(Progress("memory"))
         key = step.key or str(step.config.uuid)
-        if step.needed is None:
-            await self._context.memory.reserve_for(step.config, key)
-        else:
-            await self._context.memory.reserve(key, step.needed)
+        look = await (run.look or self._context.memory.look(step.config))
+        await self._context.memory.reserve(key, look)
         run.release.append(lambda: self._context.memory.release(key))
 
     def _begin(self, step: Begin, run: Run) -> None:

@@ -32,6 +32,7 @@ from xend.libxl.handle import (
 )
 
 INVALID_DOMID = 0xFFFFFFFF
+PAGE_KIB = 4
 DOMINFO = struct.Struct("=IIiiIIIIQQQQ16s")
 """domid, flags, shutdown reason, type, vcpus online, highest vcpu, pool, -, KiB now, KiB at most,
 KiB claimed, CPU ns, uuid: `xend_dominfo` of decl/shim.c."""
@@ -286,6 +287,16 @@ class Context(Handle):
         found["newer_capabilities"] = lib.xend_newer_capabilities(info)
         lib.libxl_physinfo_dispose(info)
         return found
+
+    def free_memory(self) -> tuple[int, int]:
+        """KiB: (free and not claimed for a domain that is being built, waiting to be cleared)."""
+        info = ffi.new("libxl_physinfo *")
+        lib.libxl_physinfo_init(info)
+        self.check("libxl_get_physinfo", lib.libxl_get_physinfo(self.raw, info))
+        free = (info.free_pages - info.outstanding_pages) * PAGE_KIB
+        scrub = info.scrub_pages * PAGE_KIB
+        lib.libxl_physinfo_dispose(info)
+        return int(free), int(scrub)
 
     def version(self) -> dict[str, Any]:
         """libxl_version_info; strings as they are."""

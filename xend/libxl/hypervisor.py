@@ -293,13 +293,10 @@ class XenHypervisor:
         def look(context: Context) -> MemoryOutlook:
             needed = KiB(0) if text is None else KiB(context.need_memory(text))
             infos = self._list(context)
-            return MemoryOutlook(needed, infos, self._host(context))
+            free, scrub = context.free_memory()
+            return MemoryOutlook(needed, infos, KiB(free), KiB(scrub))
 
         return await self._ask(self._query, "memory", None, look)
-
-    async def memory_needed(self, config: DomainConfig) -> KiB:
-        text = json.dumps(marshal.domain(config))
-        return KiB(await self._ask(self._quick, "memory", None, lambda c: c.need_memory(text)))
 
     async def create(self, config: DomainConfig, progress: ProgressSink = ignore_progress) -> Domid:
         if ignored := marshal.ignored_settings(config):

@@ -231,12 +231,10 @@ class SimHypervisor:
     # -- Long changes ----------------------------------------------------------------------------
 
     async def memory_outlook(self, config: DomainConfig | None = None) -> MemoryOutlook:
-        needed = KiB(0) if config is None else await self.memory_needed(config)
+        needed = KiB(0) if config is None else KiB(config.memory + OVERHEAD)
         infos = await self.list_domains()
-        return MemoryOutlook(needed, infos, await self.host())
-
-    async def memory_needed(self, config: DomainConfig) -> KiB:
-        return KiB(config.memory + OVERHEAD)
+        host = await self.host()
+        return MemoryOutlook(needed, infos, host.free_memory, host.scrub_memory)
 
     async def create(self, config: DomainConfig, progress: ProgressSink = ignore_progress) -> Domid:
         await self._stage("create", "load")

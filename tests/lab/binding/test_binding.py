@@ -154,9 +154,11 @@ async def test_a_tiny_guests_life(xen: XenHypervisor, tiny: Path) -> None:
 
 async def test_memory_needed_is_what_a_create_takes(xen: XenHypervisor, tiny: Path) -> None:
     wanted = config("memory", tiny, memory=64 * 1024)
-    needed = await xen.memory_needed(wanted)
+    outlook = await xen.memory_outlook(wanted)
+    needed = outlook.needed
     assert 64 * 1024 <= needed <= 80 * 1024
     before = free_memory()
+    assert abs(outlook.free // 1024 - before) <= 1
     domid = await xen.create(wanted)
     taken = (before - free_memory()) * 1024
     await xen.destroy(domid)

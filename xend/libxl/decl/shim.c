@@ -93,7 +93,8 @@ static void logger_vmessage(xentoollog_logger *base, xentoollog_level level, int
     uint32_t domid = 0;
     int used, saved = errno;
 
-    if (!lg->listener && (int)level < lg->min_level)
+    /* A build says a hundred things that nobody wants to read; one of them has the domid. */
+    if ((int)level < lg->min_level && (!lg->listener || lg->domid))
         return;
     used = vsnprintf(text, sizeof(text), format, al);
     if (used >= 0 && errnoval >= 0 && used < (int)sizeof(text) - 4)
