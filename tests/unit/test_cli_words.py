@@ -165,6 +165,19 @@ def test_wrapped_lines() -> None:
     assert all(len(line) < 43 for line in wrap("word " * 40, 43))
 
 
+def test_a_dry_run_needs_no_daemon(xm: Run, tmp_path: Path) -> None:
+    """Neither of a file of xm nor of one of xl, whose mistakes are told, too."""
+    path = tmp_path / "a.cfg"
+    path.write_text("name = 'a'\ntype = 'pvh'\nkernel = '/k'\nvif = ['bridge=b']\n")
+    status, out, err = xm("create", "-q", "-n", str(path))
+    assert (status, err) == (0, "")
+    assert "(image (pvh (kernel /k)" in out
+    path.write_text("name = 'a'\ntype = 'pvh'\nkernel = '/k'\nvif = ['mac=b']\n")
+    status, out, err = xm("create", "-q", "-n", str(path))
+    assert (status, out) == (1, "")
+    assert f"{path}:4:8: vif: mac: 'b' is no MAC address" in err
+
+
 def test_no_daemon(xm: Run) -> None:
     status, out, err = xm("list")
     assert (status, out) == (1, "")

@@ -54,10 +54,10 @@ def refusal(tmp_path: Path, text: str | bytes) -> ConfigError:
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     sink = io.StringIO()
     context = Run(stdout=sink, stderr=sink, env={}, cwd="/", argv=["xm"], variables={})
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ConfigError) as caught:
         load(str(path), context)
-    assert time.monotonic() - started < 5  # under 1 s on an idle machine
+    assert time.process_time() - started < 2  # under 1 s on an idle machine
     return caught.value
 
 
@@ -141,7 +141,7 @@ REFUSED = [
     ("import time\ntime.sleep(9)\n", 2, "time.sleep"),
     ("x = raw_input()\n", 1, "raw_input"),
     ("__import__('os')\n", 1, "__import__"),
-    ("import re\nre.match('(a+)+$', 'a' * 40)\n", 2, "a repetition within a repetition"),
+    ("import re\nre.match('(a+)+$', 'a' * 40)\n", 2, "on a text of 40 characters"),
     ("import re\nre.match('a*a*a*a*b', 'a' * 500)\n", 2, "on a text of 500 characters"),
     ("open('/dev/zero')\n", 1, "not a regular file"),
 ]
@@ -193,6 +193,22 @@ ENDLESS = {
     "exec of itself": "s = 'exec s'\nexec s\n",
     "printing": "while 1: print 'a' * 10000\n",
     "searching": "x = range(100000)\nfor i in range(100000): -1 in x\n",
+    "arguments": "def f(*a): return a\nx = range(1000000)\nwhile 1: f(*x)\n",
+    "splitting": "x = 'a ' * 500000\nwhile 1: x.split()\n",
+    "looking for a text": "x = 'a' * 1000000\nwhile 1: ('a' * 999 + 'b') in x\n",
+    "dropping letters": "x = 'b' * 500000\nwhile 1: x.translate(None, 'a' * 500000)\n",
+    "a file again and again": "while 1: open(xm_file)\n",
+    "all files of a host": "import glob\nwhile 1: glob.glob('/*/*/*/*/*/nothing')\n",
+    "programs within": "while 1: eval('1 +' * 1000 + '1')\n",
+    "many words": "x = 1\n" * 30000,
+    "an expression of nothing": "import re\nre.match('(|)' * 40 + 'x', 'aa')\n",
+    "an expression with a comment": (
+        "import re\nre.compile('( # )\\n a*)*b', re.X).match('a' * 30)\n"
+    ),
+    "an expression at each place": "import re\nre.search('a*x', 'a' * 1000000)\n",
+    "expressions": "import re\nwhile 1: re.search('a*x', 'a' * 1000)\n",
+    "rounds of nothing": "import re\nre.match('(?:(?:(?:^){1000}){1000}){1000}b', 'a')\n",
+    "replacing what is ahead": "import re\nre.sub('(?=(.*))', r'\\1' * 500, 'a' * 1000)\n",
     "comparing texts": "x = 'a' * 1000000\ny = 'a' * 1000000\nfor i in range(100000): x == y\n",
 }
 
@@ -200,6 +216,59 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_nothing_takes_for_ever(name: str, tmp_path: Path) -> None:
     refusal(tmp_path, ENDLESS[name])
+
+
+def test_expressions_that_are_quick(tmp_path: Path) -> None:
+    """And what Python 2 made of empty matches."""
+    options = options_of(
+        tmp_path,
+        "import re\n"
+        "mac = re.match('([0-9a-f]{2}(:[0-9a-f]{2}){5})$', '00:16:3e:00:00:01').group(1)\n"
+        "ip = re.match(r'(\\d{1,3}\\.){3}\\d{1,3}$', '10.0.0.1').group(0)\n"
+        "flags = re.search('flags.*vmx', 'flags : fpu\\n' * 3000 + 'flags : vmx') is not None\n"
+        "x = [re.sub('x*', '-', 'abxd'), re.split('x*', 'axbc'), re.findall('x*', 'axb'),\n"
+        "     re.subn('a', 'b', 'aa'), [m.group(0) for m in re.finditer('[0-9]', 'a1b2')],\n"
+        "     re.sub('(a)(b)', r'\\2\\1', 'abab'), re.findall('(a)(b)?', 'ab a'),\n"
+        "     re.sub('a', 'b', 'aaa', 2), re.split('(,)', 'a,b'), re.findall('A', 'aA', re.I),\n"
+        "     re.sub('[0-9]', lambda m: str(int(m.group(0)) + 1), 'a1')]\n"
+        "flags = int(flags)\n",
+    )
+    assert (options["mac"], options["ip"]) == ("00:16:3e:00:00:01", "10.0.0.1")
+    assert options["flags"] == 1
+    assert options["x"] == [
+        *("-a-b-d-", ["a", "bc"], ["", "x", "", ""], ("bb", 2), ["1", "2"], "baba"),
+        *([("a", "b"), ("a", "")], "bba", ["a", ",", "b"], ["a", "A"], "a2"),
+    ]
+
+
+def test_fields_within_fields_and_generators(tmp_path: Path) -> None:
+    options = options_of(
+        tmp_path,
+        "a = '{0:{1}d}|{n:{w}}'.format(7, 3, n='x', w=2)\n"
+        "b = [x for x in (y * 2 for y in range(3))]\n"
+        "c = [k for k in {'a': 1}.iterkeys()]\n"
+        "d = 'abc'.encode('hex') + '6162'.decode('hex')\n",
+    )
+    assert [options[name] for name in "abcd"] == ["  7|x ", [0, 2, 4], ["a"], "616263ab"]
+
+
+def test_files_that_a_pattern_finds(tmp_path: Path) -> None:
+    for name in ("a.cfg", "b.cfg", ".c.cfg", "d/e.cfg", "d/f.txt"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    options = options_of(
+        tmp_path,
+        "import glob\n"
+        f"here = '{tmp_path}/in/'\n"
+        "a = [x[len(here):] for x in glob.glob(here + '*.cfg')]\n"
+        "b = [x[len(here):] for x in glob.glob(here + '*/[ef].*')]\n"
+        "c = glob.glob(here + 'a.cfg') == [here + 'a.cfg'] and len(glob.glob(here + 'x'))\n"
+        "d = [x[len(here):] for x in glob.glob(here + '.*')]\n",
+    )
+    assert options["a"] == ["a.cfg", "b.cfg"]
+    assert options["b"] == ["d/e.cfg", "d/f.txt"]
+    assert (options["c"], options["d"]) == (0, [".c.cfg"])
 
 
 def test_bytes_that_are_not_the_encoding(tmp_path: Path) -> None:

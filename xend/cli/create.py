@@ -17,6 +17,7 @@ from xend.cli.records import child_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any, Literal, TextIO
 
     from xend.cli.app import Xm
@@ -62,7 +63,7 @@ def _prepare(xm: Xm, command: Literal["create", "new"], args: list[str]) -> Crea
         cwd=os.getcwd(),  # noqa: PTH109
         stdout=cast("TextIO", xm.out),
         stderr=cast("TextIO", xm.err),
-        read_xl=lambda text, path: xm.call("xend.private.vm", text, path),
+        read_xl=lambda text, path: _read_xl(xm, text, path),
     )
     if isinstance(request, int):
         raise Exit(request)
@@ -70,6 +71,18 @@ def _prepare(xm: Xm, command: Literal["create", "new"], args: list[str]) -> Crea
         print_sxp(xm, [request.sxp])
         raise Exit(0)
     return request
+
+
+def _read_xl(xm: Xm, text: str, path: str) -> Mapping[str, Any]:
+    """A file of xl as the daemon reads it, which knows its host's NUMA nodes; without a daemon, or
+    with an old one, it is read here."""
+    try:
+        found: Mapping[str, Any] = xm.call("xend.private.vm", text, path)
+    except (Unreachable, Fault):
+        from xend.config.xlcreate import request_of
+
+        return request_of(text, path)
+    return found
 
 
 def _launch(xm: Xm, request: CreateRequest) -> int:

@@ -33,7 +33,8 @@ def convert(file: AnyFile, target: Target) -> Converted:
     """Of a file without problems.  What it does not say (uuid, MAC) is left unsaid."""
     config = file.config
     assert config is not None, "a file with problems has no configuration"
-    head = [f"Made by xend convert from {file.path} (a file of {file.dialect})."]
+    shown = " ".join(file.path.split())
+    head = [f"Made by xend convert from {shown} (a file of {file.dialect})."]
     comments = _computed(file)
     for note in file.notes:
         _remark(comments, note.field, f"line {note.line}: {note.message}")
@@ -64,6 +65,8 @@ def _to_xl(
     if file.dialect == "xm":
         _replaced(file, there, moved)
     for name, reason in written.lost:
+        if file.places is not None and name in names("xm") and not file.places.is_set(name):
+            continue  # a default of xm
         _remark(moved, f"lost {name}", f"NOT TAKEN OVER: {reason}")
     return Converted(written.text(moved, head))
 

@@ -7,27 +7,33 @@ from typing import Final
 from xend.config import sxp
 from xend.config.sxpvalues import invalid, text
 from xend.errors import ConfigError
+from xend.model.domain import MAX_AFFINITY
 
 MAX_CPU: Final = 4095
+_SHOWN: Final = 200
+_MOST_WORK: Final = 1 << 20
 
 
 def parse_cpus(spec: str) -> tuple[int, ...]:
-    """The CPUs of a list in which a range adds and `^` takes away, from left to right.
+    """The CPUs of a list in which a range adds and `^` takes away, from left to right; each once.
 
     Raises ValueError, whose text is the original's.
     """
-    found: list[int] = []
+    found: dict[int, None] = {}
+    spent = 0
     for part in spec.split(",") if spec else []:
         if "-" in part:
             first, last = _two(part)
-            if last - first > MAX_CPU:
+            if last - first > MAX_CPU or last > MAX_CPU:
                 raise ValueError(f"{part}: more than {MAX_CPU} CPUs")
-            found.extend(range(first, last + 1))
+            spent += last - first
+            if spent > _MOST_WORK:
+                raise ValueError("more CPUs than any host has")
+            found.update(dict.fromkeys(range(first, last + 1)))
         elif part.startswith("^"):
-            away = int(part[1:])
-            found = [cpu for cpu in found if cpu != away]
+            found.pop(int(part[1:]), None)
         else:
-            found.append(int(part))
+            found[int(part)] = None
     return tuple(found)
 
 
@@ -48,8 +54,9 @@ def parse_affinity(cpus: sxp.Value, vcpus: int) -> tuple[tuple[int, ...], ...]:
     except ConfigError:
         raise
     except ValueError as error:
+        shown = str(cpus) if isinstance(cpus, (str, int)) else sxp.show(cpus)
         invalid(
-            f"cpus = {cpus if isinstance(cpus, (str, int)) else sxp.show(cpus)}: {error}",
+            f"cpus = {shown[:_SHOWN]}: {error}",
             field="cpus",
             value=cpus,
             expected="CPUs such as 0-3,5,^1",
@@ -61,7 +68,13 @@ def parse_affinity(cpus: sxp.Value, vcpus: int) -> tuple[tuple[int, ...], ...]:
             value=sxp.show(cpus),
             expected=f"one item for each of {vcpus} vcpus",
         )
-    if any(cpu < 0 or cpu > MAX_CPU for one in found for cpu in one):
+    if sum([len(one) for one in found]) > MAX_AFFINITY:
+        invalid(
+            f"cpus: more than {MAX_AFFINITY} CPUs for all vcpus together",
+            field="cpus",
+            value=sxp.show(cpus)[:_SHOWN],
+        )
+    if any(cpu < 0 or cpu > MAX_CPU for one in set(found) for cpu in one):
         invalid(f"cpus: CPUs are numbered 0 to {MAX_CPU}", field="cpus", value=sxp.show(cpus))
     return found if any(found) else ()
 

@@ -56,6 +56,8 @@ class InvalidFile(ConfigError):
 
     def __init__(self, filename: str, problems: Collection[Problem], more: int = 0) -> None:
         self.problems = tuple(sorted(problems, key=lambda each: (each.line, each.column)))
+        self.more = more
+        """How many mistakes there are beside these."""
         sentences = [problem.sentence(filename) for problem in self.problems]
         if more:
             sentences.append(f"{filename}: and {more} more mistakes")
@@ -88,6 +90,11 @@ class Report:
     @property
     def wrong(self) -> bool:
         return bool(self._problems)
+
+    @property
+    def full(self) -> bool:
+        """Whether further mistakes are only counted."""
+        return len(self._problems) >= MOST_PROBLEMS
 
     def problem(
         self,

@@ -7,6 +7,7 @@ Top level forms `(name value)`; `#` starts a comment.  The table is also what th
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ from xend.errors import ConfigError
 _TRUE = frozenset({"yes", "y", "1", "on", "true", "t"})
 _FALSE = frozenset({"no", "n", "0", "off", "false", "f"})
 DEFAULT_PATH = Path("/etc/xen/xend-config.sxp")
+_PIECE = re.compile(
+    r"""\#[^\n]* | \([ \t\r\n]*(?:[^\s()'"]*|'[^']*'|"[^"]*") | \)
+      | '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | [^()'"\#\n]+ | \n | .""",
+    re.VERBOSE | re.DOTALL,
+)
+"""What counts for the lines of forms: brackets, each with the word behind it, texts, comments."""
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
@@ -64,7 +71,7 @@ def load(path: Path = DEFAULT_PATH) -> XendConfig:
     several wrong options the first.
     """
     try:
-        text = path.read_text("utf-8", "surrogateescape")
+        text = read(path)
     except FileNotFoundError:
         return XendConfig({}, path, (f"Config file does not exist: {path}",))
     except OSError as error:
@@ -75,6 +82,12 @@ def load(path: Path = DEFAULT_PATH) -> XendConfig:
     if problems:
         raise problems[0]
     return config
+
+
+def read(path: Path) -> str:
+    """The text of a file, as far as a character more than what is taken of one.  Raises OSError."""
+    with path.open("rb") as opened:
+        return opened.read(sxp.MAX_TEXT + 1).decode("utf-8", "surrogateescape")
 
 
 def check(text: str, path: Path) -> tuple[XendConfig, list[ConfigError]]:
@@ -90,8 +103,11 @@ def check(text: str, path: Path) -> tuple[XendConfig, list[ConfigError]]:
     places = _lines_of_forms(text)
     for form in forms:
         name = str(form[0]) if isinstance(form, list) and form else ""
-        line = places.get(name, 0) if name else 0
+        lines = places.get(name, [])
+        line = lines.pop(0) if len(lines) > 1 else lines[0] if lines else 0
         option = _BY_NAME.get(name)
+        if name in values:
+            warnings.append(f"{path}:{line}: {name} is set again; this one counts")
         if option is None or not isinstance(form, list):
             warnings.append(_unknown(path, line, form, name))
             continue
@@ -111,6 +127,11 @@ def _value(option: Option, form: list[Any], path: Path, line: int) -> Any:
     text = value if isinstance(value, str) else sxp.show(value)
     expected = {Kind.BOOL: "bool", Kind.INT: "int", Kind.STR: "str"}[option.kind]
     read = _read_as(option.kind, text) if not isinstance(value, list) else None
+    wanted = {"bool": "yes or no", "int": "a whole number"}.get(expected, "one value")
+    is_number = read is not None and option.kind is Kind.INT
+    if is_number and not option.low <= int(read or 0) <= option.high:
+        expected = wanted = f"a number from {option.low} to {option.high}"
+        read = None
     if read is None or len(form) > 2:
         raise ConfigError(
             f"invalid xend config {option.name}: expected {expected}: {text} ({path}:{line})",
@@ -118,7 +139,7 @@ def _value(option: Option, form: list[Any], path: Path, line: int) -> Any:
             line=line,
             field=option.name,
             value=text,
-            expected={"bool": "yes or no", "int": "a whole number"}.get(expected, "one value"),
+            expected=wanted,
         )
     return read
 
@@ -144,12 +165,22 @@ def _unknown(path: Path, line: int, form: Any, name: str) -> str:
     return f"{where}unknown option {name} is ignored{hint}"
 
 
-def _lines_of_forms(text: str) -> dict[str, int]:
-    """Line of the first form that begins with each name, outside comments."""
-    found: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        code = line.partition("#")[0].strip()
-        words = code[1:].split(None, 1) if code.startswith("(") else []
-        if words:
-            found.setdefault(words[0].rstrip(")").strip("'\""), number)
+def _lines_of_forms(text: str) -> dict[str, list[int]]:
+    """Lines of the forms that begin with each name, outside comments and texts."""
+    found: dict[str, list[int]] = {}
+    depth, line = 0, 1
+    for match in _PIECE.finditer(text):
+        piece = match.group()
+        if piece[0] == "(":
+            if depth == 0:
+                found.setdefault(piece[1:].strip().strip("'\""), []).append(line)
+            depth += 1
+        elif piece == ")":
+            depth -= 1
+        line += piece.count("\n")
     return found
+
+
+def line_of(text: str, name: str) -> int:
+    """Of the form that counts for an option; 1 if there is none."""
+    return _lines_of_forms(text).get(name, [1])[-1]

@@ -46,7 +46,8 @@ def manual() -> str:
         parts.append(f"\n## {group}\n")
         for option in options:
             parts.append(
-                f"\n**{option.name}** ({option.kind.value}, default `{option.shown_default}`)\n"
+                f"\n**{option.name}** ({option.kind.value}{_bounds(option)}, "
+                f"default `{option.shown_default}`)\n"
             )
             parts.append(textwrap.fill(_sentence(option), 100) + "\n")
     return "".join(parts) + _MANUAL_TAIL
@@ -71,6 +72,11 @@ def _groups() -> list[tuple[str, list[Option]]]:
     for option in OPTIONS:
         found.setdefault(option.group, []).append(option)
     return list(found.items())
+
+
+def _bounds(option: Option) -> str:
+    is_bounded = option.kind is Kind.INT and option.high < 2**31 - 1
+    return f" from {option.low} to {option.high}" if is_bounded else ""
 
 
 def _sentence(option: Option) -> str:

@@ -17,13 +17,25 @@ class Kind(Enum):
 
 
 class Option:
-    """One row.  `obsolete` says why the option is accepted but has no effect."""
+    """One row.  `obsolete` says why the option is accepted but has no effect; `low` and `high`
+    are the bounds of a number."""
 
-    __slots__ = ("default", "effect", "group", "kind", "name", "obsolete")
+    __slots__ = ("default", "effect", "group", "high", "kind", "low", "name", "obsolete")
 
     def __init__(
-        self, group: str, name: str, kind: Kind, default: Any, effect: str, obsolete: str = ""
+        self,
+        group: str,
+        name: str,
+        kind: Kind,
+        default: Any,
+        effect: str,
+        obsolete: str = "",
+        *,
+        low: int = 0,
+        high: int = 2**31 - 1,
     ) -> None:
+        self.low = low
+        self.high = high
         self.group = group
         self.name = name
         self.kind = kind
@@ -61,7 +73,7 @@ _VIA_LIBXL = "the device model is run by libxl"
 
 OPTIONS: tuple[Option, ...] = (
     Option(_LOG, "logfile", S, "/var/log/xen/xend.log", "where the log is written"),
-    Option(_LOG, "loglevel", S, "DEBUG", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+    Option(_LOG, "loglevel", S, "DEBUG", "TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL"),
     Option(
         _OLD,
         "xen-api-server",
@@ -72,12 +84,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(_OLD, "xend-http-server", B, False, "HTTP/SXP on TCP `xend-port`"),
     Option(_OLD, "xend-unix-server", B, False, "HTTP/SXP on the socket `xend-unix-path`"),
     Option(_OLD, "xend-unix-path", S, "/var/lib/xend/xend-socket", "that socket"),
-    Option(_OLD, "xend-port", I, 8000, "port of HTTP/SXP"),
+    Option(_OLD, "xend-port", I, 8000, "port of HTTP/SXP", low=1, high=65535),
     Option(_OLD, "xend-address", S, "", "address of HTTP/SXP; empty means every interface"),
     Option(_OLD, "xend-unix-xmlrpc-server", B, True, "XML-RPC on /var/run/xend/xmlrpc.sock (xm)"),
     Option(_OLD, "xend-tcp-xmlrpc-server", B, False, "XML-RPC on TCP, without authentication"),
     Option(_OLD, "xend-tcp-xmlrpc-server-address", S, "localhost", "its address"),
-    Option(_OLD, "xend-tcp-xmlrpc-server-port", I, 8006, "its port"),
+    Option(_OLD, "xend-tcp-xmlrpc-server-port", I, 8006, "its port", low=1, high=65535),
     Option(
         _OLD,
         "xend-tcp-xmlrpc-server-ssl-key-file",
@@ -96,8 +108,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(_REMOTE, "xend-relocation-server", B, False, "accept guests from other hosts"),
     Option(_REMOTE, "xend-relocation-ssl-server", B, False, "the same over TLS"),
-    Option(_REMOTE, "xend-relocation-port", I, 8002, "port of the first"),
-    Option(_REMOTE, "xend-relocation-ssl-port", I, 8003, "port of the second"),
+    Option(_REMOTE, "xend-relocation-port", I, 8002, "port of the first", low=1, high=65535),
+    Option(_REMOTE, "xend-relocation-ssl-port", I, 8003, "port of the second", low=1, high=65535),
     Option(_REMOTE, "xend-relocation-address", S, "", "address of both; empty means every one"),
     Option(
         _REMOTE,
@@ -138,7 +150,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(_DEV, "network-script", S, None, "run with start and stop when xend starts and stops"),
     Option(_DEV, "vif-script", S, "vif-bridge", "script of an interface that names none"),
     Option(
-        _DEV, "console-limit", I, 1024, "KiB kept of each guest's console, for readers over REST"
+        _DEV,
+        "console-limit",
+        I,
+        1024,
+        "KiB kept of each guest's console, for readers over REST",
+        high=1 << 20,
     ),
     Option(_DEV, "enable-dump", B, False, "write a core when a guest crashes"),
     Option(_DEV, "vnc-listen", S, "127.0.0.1", "address of VNC displays that name none"),
@@ -226,7 +243,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(_NEW, "xend-rest-tcp-server", B, False, "REST on TCP, for tokens and certificates"),
     Option(_NEW, "xend-rest-tcp-address", S, "localhost", "its address; empty means every one"),
-    Option(_NEW, "xend-rest-tcp-port", I, 8443, "its port"),
+    Option(_NEW, "xend-rest-tcp-port", I, 8443, "its port", low=1, high=65535),
     Option(_NEW, "xend-rest-tls", B, True, "TLS 1.3 there; only a loopback address may be without"),
     Option(
         _NEW,

@@ -101,6 +101,12 @@ def read(
 def _check_text(text: str, report: Report) -> None:
     """Bytes that are no UTF-8 come as lone surrogates."""
     for number, line in enumerate(text.split("\n"), 1):
+        if "\0" in line:
+            column = line.index("\0") + 1
+            report.problem(number, column, "a NUL byte", text=line, expected="a text file")
+        if number == 1 and line.startswith("\ufeff"):
+            expected = "plain UTF-8 (xl refuses it, too)"
+            report.problem(1, 1, "a byte order mark in front", expected=expected)
         for column, letter in enumerate(line, 1) if not line.isascii() else ():
             if 0xD800 <= ord(letter) <= 0xDFFF:
                 report.problem(

@@ -20,6 +20,8 @@ _TOKEN: Final = re.compile(
       | (?P<wrong>['"][^\n]*|[^ \t\n'"]+)""",
     re.VERBOSE,
 )
+MOST_PIECES: Final = 100_000
+"""Words, signs and blanks of a file; real ones have some hundred."""
 _SIMPLE_ESCAPES: Final = {
     **{letter: letter for letter in "\"'\\"},
     "a": "\a",
@@ -46,7 +48,12 @@ def tokens(text: str, report: Report) -> Iterator[Token]:
     """The words of a file.  What is none is reported, once in a line, and of kind `wrong`; the
     last is of kind `end`."""
     line, start, complained = 1, 0, 0
-    for match in _TOKEN.finditer(text):
+    for number, match in enumerate(_TOKEN.finditer(text)):
+        if number == MOST_PIECES:
+            report.problem(
+                line, 1, f"more than {MOST_PIECES} words and signs", expected="a configuration"
+            )
+            break
         kind, word = match.lastgroup, match.group()
         column = match.start() - start + 1
         if kind == "blank":

@@ -54,7 +54,7 @@ class CreateRequest:
 class Context:
     """Where a command runs: its streams, environment and directory."""
 
-    __slots__ = ("cwd", "env", "read_xl", "stderr", "stdout")
+    __slots__ = ("cwd", "env", "ignored", "read_xl", "stderr", "stdout")
 
     def __init__(
         self,
@@ -64,8 +64,11 @@ class Context:
         stdout: TextIO,
         stderr: TextIO,
         read_xl: ReadXl | None = None,
+        ignored: dict[str, object] | None = None,
     ) -> None:
         self.env = env
+        self.ignored = ignored
+        """See `xmfile.Run`."""
         self.read_xl = read_xl
         self.cwd = cwd
         self.stdout = stdout
@@ -238,6 +241,7 @@ def load_config(
         cwd=context.cwd,
         argv=argv,
         variables=settings.variables,
+        ignored=context.ignored,
     )
     for name, value in load(path, run).items():
         if name not in settings.given:

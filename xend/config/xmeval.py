@@ -92,6 +92,8 @@ class Evaluator(ExpressionEvaluator):
             raise Refused(f"more than {MAX_INCLUDES} files or texts within one another", "fewer")
         outer_file, self.file = self.file, source.name
         self.includes += 1
+        if self.includes > 1:
+            self.meter.spend(len(source.text))
         try:
             program = parse_program(source.text, source.encoding)
         except SourceError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, NoReturn, TypeVar
 
 from xend.config import xmast as ast
-from xend.config.xmlex import SourceError, Token, Unicode
+from xend.config.xmlex import SourceError, Token, Unicode, not_closed
 
 MAX_NESTING: Final = 50
 """Parentheses or blocks within one another; Python 2 itself gave up at about 90."""
@@ -58,7 +58,8 @@ class ExpressionParser:
         token = self.token
         if isinstance(token.value, SourceError):
             raise token.value
-        raise SourceError(reason, token.line, token.column)
+        hint = not_closed(self.stream[: self.at], token.line)
+        raise SourceError(reason + hint, token.line, token.column)
 
     def note_late(self, reason: str, token: Token | None = None) -> None:
         """A mistake that Python 2 reported only if the rest of the file was well formed."""

@@ -86,7 +86,7 @@ class ExpressionEvaluator(Machine):
         return made
 
     def comprehension(self, node: ast.Comprehension, frame: Frame) -> object:
-        source = iterate(self.value(node.clauses[0].source, frame))
+        source = Items(iterate(self.value(node.clauses[0].source, frame)))
         inner = frame
         if node.kind != "list":
             own: set[str] = set()
@@ -266,7 +266,10 @@ class ExpressionEvaluator(Machine):
                 raise TypeError(f"got multiple values for keyword argument '{name}'")
             keywords[name] = self.value(argument, frame)
         if node.star is not None:
-            given.extend(iterate(self.value(node.star, frame)))
+            more_given = list(iterate(self.value(node.star, frame)))
+            self.meter.grow(len(more_given))
+            self.meter.spend(len(more_given) >> 4)
+            given.extend(more_given)
         if node.star_star is not None:
             more = self.value(node.star_star, frame)
             if not isinstance(more, Dict):

@@ -30,7 +30,7 @@ OptionValue = str | int | float | list[object]
 class Run:
     """What a domain file sees of the command that reads it."""
 
-    __slots__ = ("argv", "cwd", "env", "stderr", "stdout", "variables")
+    __slots__ = ("argv", "cwd", "env", "ignored", "stderr", "stdout", "variables")
 
     def __init__(
         self,
@@ -41,7 +41,10 @@ class Run:
         cwd: str,
         argv: list[str],
         variables: Mapping[str, str],
+        ignored: dict[str, object] | None = None,
     ) -> None:
+        self.ignored = ignored
+        """Filled with variables of the types that make no option, if it is not None."""
         self.stdout: object = OutputStream(stdout)
         self.stderr: object = OutputStream(stderr)
         self.env = env
@@ -62,11 +65,13 @@ def load(path: str, run: Run, source: Source | None = None) -> dict[str, OptionV
         _prepare(evaluator, names, path, run)
         frame = Frame(names, Dict(), evaluator.builtins, path)
         evaluator.run_source(source or Source.of_file(foreign(path), run.cwd), frame)
-        return {
-            str(name): _plain(names[name])
-            for name in names
-            if type(names[name]) in (str, int, float, list)
-        }
+        options: dict[str, OptionValue] = {}
+        for name, value in names.items():
+            if type(value) in (str, int, float, list):
+                options[str(name)] = _plain(value)
+            elif run.ignored is not None:
+                run.ignored[str(name)] = value
+        return options
     except Refused as refusal:
         raise _refusal(evaluator, refusal) from None
     except RecursionError:

@@ -13,7 +13,7 @@ _CONVERSION: Final = re.compile(
     r"%(?:\(((?:[^()]|\([^()]*\))*)\))?([#0 +-]*)(\*|\d+)?(?:\.(\*|\d*))?[hlL]?(.)?", re.DOTALL
 )
 _FIELD: Final = re.compile(
-    r"\{\{|\}\}|\{(?P<name>[^{}!:]*)(?:!(?P<conversion>[rs]))?(?::(?P<spec>[^{}]*))?\}|[{}]"
+    r"\{\{|\}\}|\{(?P<name>[^{}!:]*)(?:!(?P<conversion>[rs]))?(?::(?P<spec>(?:[^{}]|\{[^{}]*\})*))?\}|[{}]"
 )
 _INDEX: Final = re.compile(r"\[([^\]]*)\]")
 _NUMBER: Final = re.compile(r"\d+")
@@ -175,7 +175,8 @@ def braces(
         value = _field(name, arguments, keywords, counter)
         if match.group("conversion") == "r":
             value = repr2(value)
-        return format_value(value, match.group("spec") or "", meter)
+        spec = match.group("spec") or ""
+        return format_value(value, _FIELD.sub(one, spec) if "{" in spec else spec, meter)
 
     text = _FIELD.sub(one, str(template))
     return Unicode(text) if isinstance(template, Unicode) else text

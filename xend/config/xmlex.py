@@ -11,6 +11,7 @@ import re
 from typing import Final, NoReturn
 
 from xend.config.sxp import Long
+from xend.config.xmlimits import MAX_TOKENS
 
 
 class Unicode(str):
@@ -23,11 +24,19 @@ class SourceError(Exception):
     """The text is not Python 2; `line` counts from 1, `column` too.
 
     `late`: Python 2 found such a mistake only after it had parsed the file, and then showed the
-    line without its indentation.  `shown` is the text it showed, if not that line.
+    line without its indentation.  `shown` is the text it showed, if not that line.  `begins` is
+    the line of what is wrong, where Python 2 named another.
     """
 
     def __init__(
-        self, reason: str, line: int, column: int, *, late: bool = False, shown: str | None = None
+        self,
+        reason: str,
+        line: int,
+        column: int,
+        *,
+        late: bool = False,
+        shown: str | None = None,
+        begins: int = 0,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -35,6 +44,7 @@ class SourceError(Exception):
         self.column = column
         self.late = late
         self.shown = shown
+        self.begins = begins or line
 
 
 class Token:
@@ -82,7 +92,8 @@ _STRING_BODY: Final = {
 _LINE_END: Final = re.compile(r"(?:[^\n\\]++|\\.)*+\n", re.DOTALL)
 _INDENT = re.compile(r"[ \t\f]*")
 _TAB: Final = 8
-_CLOSING: Final = {")": "(", "]": "[", "}": "{"}
+_OPENING: Final = frozenset("([{")
+_CLOSING: Final = frozenset(")]}")
 
 
 def tokens(text: str, encoding: str = "utf-8") -> list[Token]:
@@ -97,6 +108,19 @@ def tokens(text: str, encoding: str = "utf-8") -> list[Token]:
     except SourceError as error:
         lexer.out.append(Token("ERROR", error, error.line, error.column))
     return lexer.out
+
+
+def not_closed(before: list[Token], line: int) -> str:
+    """What to add to an error, if a bracket was opened in an earlier line and is still open."""
+    opened: list[Token] = []
+    for token in before:
+        if token.kind in _OPENING:
+            opened.append(token)
+        elif token.kind in _CLOSING and opened:
+            opened.pop()
+    if not opened or opened[-1].line == line:
+        return ""
+    return f" (the {opened[-1].kind} of line {opened[-1].line} is not closed)"
 
 
 class _Lexer:
@@ -115,6 +139,8 @@ class _Lexer:
         end = len(self.text)
         at_line_start = True
         while self.position < end:
+            if len(self.out) > MAX_TOKENS:
+                self._fail(f"more than {MAX_TOKENS} words and signs")
             if at_line_start and self.depth == 0:
                 at_line_start = False
                 if not self._indentation():
@@ -122,7 +148,7 @@ class _Lexer:
                     continue
             at_line_start = self._next()
         if self.depth:
-            self._fail("unexpected EOF while parsing")
+            self._fail(f"unexpected EOF while parsing{not_closed(self.out, self.line)}")
         if self.out and self.out[-1].kind != "NEWLINE":
             self._add("NEWLINE", None)  # The file ends with a continued line.
         for _ in self.indents[1:]:
@@ -193,7 +219,7 @@ class _Lexer:
         return False
 
     def _operator(self, op: str) -> None:
-        if op in "([{":
+        if op in _OPENING:
             self.depth += 1
         elif op in _CLOSING:
             self.depth = max(0, self.depth - 1)
@@ -244,6 +270,7 @@ class _Lexer:
                 self.given.count("\n") + 2,
                 column,
                 shown=self.given[self.line_start :] + "\n",
+                begins=self.line,
             )
         ending = _LINE_END.match(self.text, self.position)
         end = ending.end() if ending else len(self.text)
@@ -253,6 +280,7 @@ class _Lexer:
             self.line + self.text.count("\n", self.position, end) - (0 if extra else 1),
             column,
             shown=self.text[self.line_start : end] + extra,
+            begins=self.line,
         )
 
     def _string_value(self, raw: str, prefix: str) -> str:

@@ -19,8 +19,8 @@ MAX_BITS: Final = 4096
 MAX_CALLS: Final = 40
 """Functions of the file within one another."""
 
-MAX_GLOB: Final = 10_000
-"""File names that one glob may find."""
+MAX_TOKENS: Final = 40_000
+"""Words and signs of one program; real ones have some hundred."""
 
 MAX_INCLUDES: Final = 8
 """Files, and texts given to exec and eval, within one another."""

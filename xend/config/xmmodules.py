@@ -4,19 +4,20 @@ Paths are seen from the directory that the command was started in, which need no
 directory of this process.
 """
 # These are the functions of os and os.path themselves:
-# ruff: noqa: PTH110, PTH112, PTH113, PTH114, PTH202, PTH207, PTH208
+# ruff: noqa: PTH110, PTH112, PTH113, PTH114, PTH202, PTH208
 
 from __future__ import annotations
 
 import math
 import os
 import posixpath
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from xend.config.xmip import ip_members, packed
-from xend.config.xmlimits import MAX_GLOB, Refused
+from xend.config.xmlimits import Refused
 from xend.config.xmmachine import Arguments, Keywords, Machine
 from xend.config.xmmethods import method
 from xend.config.xmregex import regex_members
@@ -33,6 +34,10 @@ from xend.config.xmvalues import (
     throw,
     type_name,
 )
+
+_STEPS_OF_ENTRY: Final = 5
+"""What looking at one file of a directory counts for."""
+_WILD: Final = re.compile(r"[*?[]")
 
 
 class World(Protocol):
@@ -332,18 +337,46 @@ def _socket_module() -> Module:
     return Module("socket", {**refused, **_functions("", members), **error})
 
 
-def _glob_module(world: World) -> Module:
+def _glob_module(machine: Machine, world: World) -> Module:
     def found(given: Arguments) -> object:
-        import glob
-        from itertools import islice
-
         pattern = native(given[0])
         _on_this_host(world, pattern)
-        absolute = pattern.startswith("/")
-        names = glob.iglob(pattern, root_dir=None if absolute else world.cwd)
-        return sorted(foreign(name) for name in islice(names, MAX_GLOB))
+        return sorted(foreign(name) for name in _matching(pattern, world.cwd, machine))
 
     return Module("glob", _functions("", {"glob": found}))
+
+
+def _matching(pattern: str, cwd: str, machine: Machine) -> list[str]:
+    """The names that a pattern of a shell finds.  Every entry that is looked at is a few steps:
+    `/*/*/*/*` would go through all of a host."""
+    top = "/" if pattern.startswith("/") else ""
+    found = [top]
+    for part in [part for part in pattern.split("/") if part]:
+        bases, found = found, []
+        for base in bases:
+            machine.meter.spend(_STEPS_OF_ENTRY)
+            if not _WILD.search(part):
+                names = [part] if os.path.lexists(posixpath.join(cwd, base, part)) else []
+            else:
+                names = _entries(posixpath.join(cwd, base), part, machine)
+            found += [posixpath.join(base, name) for name in names]
+    return found if found != [top] else []
+
+
+def _entries(directory: str, part: str, machine: Machine) -> list[str]:
+    from fnmatch import fnmatchcase
+
+    found: list[str] = []
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                machine.meter.spend(_STEPS_OF_ENTRY)
+                is_hidden = entry.name.startswith(".") and not part.startswith(".")
+                if not is_hidden and fnmatchcase(entry.name, part):
+                    found.append(entry.name)
+    except OSError:
+        return []
+    return found
 
 
 def _platform_module() -> Module:
@@ -402,7 +435,7 @@ class Modules:
             "time": _time_module,
             "random": lambda: Module("random", random_members(machine)),
             "socket": _socket_module,
-            "glob": lambda: _glob_module(world),
+            "glob": lambda: _glob_module(machine, world),
             "platform": _platform_module,
             "hashlib": lambda: Module("hashlib", _digest_members("md5 sha1 sha224 sha256 sha512")),
             "md5": lambda: _old_digest("md5", "md5"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -18,7 +19,8 @@ class Places:
 
     def __init__(self, text: str) -> None:
         self.lines = text.split("\n")
-        self._code = "\n".join(line.partition("#")[0] for line in self.lines)
+        code = "\n".join(line.partition("#")[0] for line in self.lines)
+        self._words = Counter(re.findall(r"[^\W\d]\w*", code))
         self._set: dict[str, list[tuple[ast.Node, bool]]] = {}
         try:
             body = parse_program(text).body
@@ -55,7 +57,7 @@ class Places:
 
     def used_once(self, name: str) -> bool:
         """Whether nothing in the file but its own assignment mentions a name."""
-        return len(re.findall(rf"\b{re.escape(name)}\b", self._code)) == 1
+        return self._words[name] == 1
 
 
 def _assignments(body: list[ast.Node], *, top: bool) -> Iterator[tuple[ast.Node, bool]]:

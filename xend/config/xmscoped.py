@@ -18,6 +18,9 @@ from xend.config.xmvalues import Builtin, Dict, ExceptionValue, Module, Type, th
 if TYPE_CHECKING:
     from xend.config.xmeval import Evaluator
 
+_STEPS_OF_FILE: Final = 20
+"""What opening a file counts for."""
+
 
 def execfile(run: Evaluator, given: Arguments, frame: Frame) -> object:
     source = Source.of_file(text(given[0]), run.world.cwd)
@@ -42,6 +45,7 @@ def eval_(run: Evaluator, given: Arguments, frame: Frame) -> object:
         raise Refused("so many evals within one another", "the expressions themselves")
     run.includes += 1
     try:
+        run.meter.spend(len(source.text))
         node = parse_expression(source.text, source.encoding)
     except SourceError as error:
         source.fail(error)
@@ -76,7 +80,10 @@ def open_(run: Evaluator, given: Arguments, frame: Frame) -> object:
             "opening a file for writing is not available in a domain file",
             "a script that runs before xm",
         )
-    return InputFile(Source.read(text(given[0]), run.world.cwd), run.meter)
+    data = Source.read(text(given[0]), run.world.cwd)
+    run.meter.grow(len(data))
+    run.meter.spend(_STEPS_OF_FILE)
+    return InputFile(data, run.meter)
 
 
 def type_of(run: Evaluator, given: Arguments, frame: Frame) -> object:

@@ -19,6 +19,7 @@ from xend.errors import ConfigError
 MAX_FILE: Final = 1 << 20
 """Bytes of a domain file; real ones have some kilobytes."""
 
+_MAX_SHOWN: Final = 2000
 _CODING: Final = re.compile(r"coding[:=][ \t]*([-\w.]+)")
 """In a comment; searched only behind the first #, for a line may be a million of them."""
 _KNOWN: Final = {
@@ -130,13 +131,14 @@ class Source:
         if shown is None:
             at_end = error.line >= len(lines) and not line
             shown = "" if at_end else (line.lstrip(" \t\f") if error.late else line) + "\n"
+        shown = shown[:_MAX_SHOWN]
         raise ConfigError(
             f"Errors were found at line {error.line} while processing {self.name}:\n"
             f"\t{shown.encode('latin-1').decode('utf-8', 'replace')}",
             file=self.name,
-            line=error.line,
+            line=error.begins,
             column=error.column,
-            value=line.strip(),
+            value=lines[error.begins - 1].strip() if error.begins <= len(lines) else "",
             reason=error.reason,
         )
 

@@ -49,7 +49,10 @@ def _plain_string(name: str, text: object, given: Arguments, machine: Machine) -
     machine.meter.grow(len(str(text)))
     owner = _native(text, is_unicode)
     native = getattr(owner, name)
-    return _value(native(*[_native(arg, is_unicode) for arg in given]))
+    result = native(*[_native(arg, is_unicode) for arg in given])
+    if isinstance(result, list):
+        machine.meter.spend(len(result) >> 4)
+    return _value(result)
 
 
 def _text_argument(given: Arguments, index: int) -> str:
@@ -104,13 +107,19 @@ def _translate(machine: Machine, text: object, given: Arguments, _: Keywords) ->
     if table is not None and (not isinstance(table, str) or len(table) != 256):
         throw("ValueError", "translation table must be 256 characters long")
     machine.meter.grow(len(str(text)))
-    kept = [char for char in str(text) if char not in drop]
+    dropped = frozenset(drop)
+    kept = [char for char in str(text) if char not in dropped]
     return "".join(kept if table is None else [str(table)[ord(char) & 0xFF] for char in kept])
 
 
 def _decode(machine: Machine, text: object, given: Arguments, _: Keywords) -> object:
     encoding = _text_argument(given, 0) if given else "ascii"
     machine.meter.grow(len(str(text)))
+    if encoding.lower() == "hex":
+        try:
+            return bytes.fromhex(str(text)).decode("latin-1")
+        except ValueError:
+            throw("TypeError", "Non-hexadecimal digit found")
     if encoding.lower().replace("_", "-") not in _ENCODINGS:
         throw("LookupError", f"unknown encoding: {encoding}")
     return Unicode(str(text).encode("latin-1").decode(encoding))
@@ -119,6 +128,8 @@ def _decode(machine: Machine, text: object, given: Arguments, _: Keywords) -> ob
 def _encode(machine: Machine, text: object, given: Arguments, _: Keywords) -> object:
     encoding = _text_argument(given, 0) if given else "ascii"
     machine.meter.grow(4 * len(str(text)))
+    if encoding.lower() == "hex":
+        return str(text).encode("latin-1", "replace").hex()
     if encoding.lower().replace("_", "-") not in _ENCODINGS:
         throw("LookupError", f"unknown encoding: {encoding}")
     return str(text).encode(encoding).decode("latin-1")

@@ -398,9 +398,9 @@ def check_size(*values: object) -> None:
 def cost(value: object) -> int:
     """Steps that going through the value once counts for."""
     if isinstance(value, str):
-        return len(value) >> 10
+        return len(value) >> 8
     if isinstance(value, (list, tuple)):
-        return len(value) >> 3
+        return len(value) >> 2
     return len(value) >> 1 if isinstance(value, (Dict, Set)) else 0
 
 

@@ -48,9 +48,11 @@ def make_vm(
     env: Mapping[str, str],
     cwd: str,
     warn: Callable[[str], None],
+    *,
+    here: bool = True,
 ) -> Tree:
     """`given`: every option by name.  The order of the checks is the original's, since only the
-    first mistake is reported."""
+    first mistake is reported.  `here`: its kernel must be a file of this host."""
     values = dict(given)
     found: list[Tree] = devices.disks(values)
     functions = devices.pci_functions(values)
@@ -65,7 +67,7 @@ def make_vm(
         values["pci"] = devices.pci_tuples(functions)
 
     vm = _before_image(values)
-    image = _image(values, ip, cwd)
+    image = _image(values, ip, cwd, here)
     vm += _bootloader(values)
     vm.append(["image", image])
     vm.append(["s3_integrity", values["s3_integrity"]])
@@ -131,16 +133,16 @@ def _tool(name: str) -> str:
     return posixpath.join(_TOOL_DIRECTORIES[0], name)
 
 
-def _image(values: Values, ip: str, cwd: str) -> Tree | None:
+def _image(values: Values, ip: str, cwd: str, here: bool) -> Tree | None:
     builder = values["builder"]
     if not builder:
         return None
     image: Tree = [builder]
     has_loader = bool(values["bootloader"])
     for key, bare, checked in (
-        ("kernel", True, not has_loader),
-        ("ramdisk", False, not has_loader),
-        ("loader", True, True),
+        ("kernel", True, here and not has_loader),
+        ("ramdisk", False, here and not has_loader),
+        ("loader", True, here),
     ):
         if values[key]:
             name = values[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,17 +12,21 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from xend.config.anyfile import AnyFile
     from xend.config.dialectmarks import Dialect
+    from xend.errors import ConfigError
 
 HELP: Final = """\
-usage: xend check [--from xm|xl|sxp|json] FILE...
-       xend convert FILE --to xl|sxp|json [--from xm|xl|sxp|json]
+usage: xend check [--from xm|xl|sxp|json] FILE... [NAME=VALUE...]
+       xend convert FILE --to xl|sxp|json [--from xm|xl|sxp|json] [NAME=VALUE...]
        xend check-config [FILE]
 
   check         every mistake of each domain file; exit code 1 if there is one
   convert       a static file on the standard output, with a comment for each thing
                 that was computed, replaced or left out
   check-config  every mistake of xend-config.sxp, and what has no effect
+
+  NAME=VALUE    as after `xm create FILE`: an option, or a variable of the file
 """
+_VARIABLE: Final = re.compile(r"[A-Za-z_]\w*=")
 _WRONG_USE: Final = 2
 
 
@@ -31,6 +36,7 @@ class _Words:
     def __init__(self, argv: Sequence[str], valued: tuple[str, ...]) -> None:
         self.options: dict[str, str] = {}
         self.files: list[str] = []
+        self.variables: list[str] = []
         self.wrong = ""
         words = list(argv)
         while words:
@@ -40,6 +46,8 @@ class _Words:
                 self.options[name] = value if equals else words.pop(0) if words else ""
             elif word.startswith("-") and word != "-":
                 self.wrong = f"not an option: {word}"
+            elif _VARIABLE.match(word) and not Path(word).exists():
+                self.variables.append(word)
             else:
                 self.files.append(word)
 
@@ -73,7 +81,7 @@ def check(argv: Sequence[str]) -> int:
         return _usage(words.wrong or "check: which file?")
     wrong = 0
     for path in words.files:
-        file = _read(path, dialect)
+        file = _read(path, dialect, words.variables)
         wrong += _show(file, sys.stdout)
     return 1 if wrong else 0
 
@@ -88,7 +96,7 @@ def convert(argv: Sequence[str]) -> int:
     target = words.dialect(TARGETS, "--to")
     if words.wrong or len(words.files) != 1 or not target:
         return _usage(words.wrong or "convert: one FILE and --to xl|sxp|json")
-    file = _read(words.files[0], dialect)
+    file = _read(words.files[0], dialect, words.variables, here=False)
     if file.config is None:
         _show(file, sys.stderr)
         return 1
@@ -100,11 +108,18 @@ def convert(argv: Sequence[str]) -> int:
     return 0
 
 
-def _read(path: str, dialect: str) -> AnyFile:
+def _read(path: str, dialect: str, variables: Sequence[str], *, here: bool = True) -> AnyFile:
     from xend.config.anyfile import DIALECTS, read_any
 
     given: Dialect | None = next((each for each in DIALECTS if each == dialect), None)
-    return read_any(path, dialect=given, cwd=str(Path.cwd()), env=_environment())
+    return read_any(
+        path,
+        dialect=given,
+        cwd=str(Path.cwd()),
+        env=_environment(),
+        words=variables,
+        here=here,
+    )
 
 
 def _environment() -> Mapping[str, str]:
@@ -120,6 +135,8 @@ def _show(file: AnyFile, stream: object) -> int:
     notes = [(each.line, each.column, f"note: {each.message}") for each in file.notes]
     for line, column, text in sorted([*problems, *notes], key=lambda each: each[:2]):
         print(f"{file.path}:{line}:{column}: {text}", file=stream)  # type: ignore[call-overload]
+    if file.more:
+        print(f"{file.path}: and {file.more} more mistakes", file=stream)  # type: ignore[call-overload]
     if not problems and file.config is not None:
         good = f"{file.path}: good ({file.dialect}): {file.config.name}, {file.config.kind}"
         print(good, file=stream)  # type: ignore[call-overload]
@@ -134,7 +151,7 @@ def _told(problem: object) -> str:
     message = problem.message
     if problem.field and problem.field not in message:
         message = f"{problem.field}: {message}"
-    if problem.text and problem.text not in message:
+    if problem.text and problem.text.removesuffix("...") not in message:
         message += f" (in '{problem.text}')"
     return message + (f"; write instead: {problem.expected}" if problem.expected else "")
 
@@ -161,11 +178,15 @@ def check_config(argv: Sequence[str]) -> int:
     given = words.files[0] if words.files else os.environ.get("XEND_CONFIG", "")
     path = Path(given) if given else xend_config.DEFAULT_PATH
     try:
-        text = path.read_text("utf-8", "surrogateescape")
+        if not path.is_file() and path.exists():
+            print(f"{path}: error: not a regular file")
+            return 1
+        text = xend_config.read(path)
     except OSError as error:
         print(f"{path}: error: {error.strerror}")
         return 1
     config, problems = xend_config.check(text, path)
+    problems += [] if problems else _of_daemon(path, text)
     for problem in problems:
         line = problem.fields.get("line", 1)
         wanted = problem.fields.get("expected")
@@ -176,6 +197,21 @@ def check_config(argv: Sequence[str]) -> int:
     if not problems and not config.warnings:
         print(f"{path}: good")
     return 1 if problems or any("unknown option" in each for each in config.warnings) else 0
+
+
+def _of_daemon(path: Path, text: str) -> list[ConfigError]:
+    """What only the daemon, when it starts, would find wrong."""
+    from xend.config import xend_config
+    from xend.daemon import settings
+    from xend.daemon.options import Options
+    from xend.errors import ConfigError
+
+    try:
+        settings.load(Options(config=path))
+    except ConfigError as error:
+        line = xend_config.line_of(text, str(error.fields.get("field", "")))
+        return [ConfigError(str(error), **{**error.fields, "line": line})]
+    return []
 
 
 VERBS: Final[Mapping[str, Callable[[Sequence[str]], int]]] = {

@@ -27,6 +27,8 @@ from xend.model.peripherals import (
 _NAME = re.compile(r"[A-Za-z0-9_\-.:+]+")
 MAX_VCPUS = 8192
 """MAX_VIRT_CPUS of xen/include/asm-x86/config.h: no guest of any type can have more."""
+MAX_AFFINITY = 1 << 20
+"""CPUs of all rows of an affinity together: 1024 vcpus, each on any of 1024 CPUs."""
 
 
 class DomainType(StrEnum):
@@ -357,6 +359,15 @@ class DomainConfig(BaseModel):
     dtdevs: Annotated[tuple[str, ...], Setting(xl="dtdev", libxl="dtdevs", kind=Kind.SPECIAL)] = ()
     """Paths in the host's device tree (Arm)."""
     other_devices: tuple[OtherDevice, ...] = ()
+
+    @field_validator("affinity", "affinity_soft", mode="before")
+    @classmethod
+    def _bearable(cls, rows: Any) -> Any:
+        """One list of a short text may be meant for each of thousands of vcpus."""
+        total = sum([len(row) for row in rows if isinstance(row, (list, tuple))])
+        if total > MAX_AFFINITY:
+            raise ValueError(f"at most {MAX_AFFINITY} CPUs for all vcpus together")
+        return rows
 
     @field_validator("name", mode="after")
     @classmethod
