@@ -18,6 +18,7 @@ import pytest
 
 from tests.faces.xmdaemon import Commands, Run, plain_argv, wait_until
 from tests.faces.xmreplay import CHECKOUT
+from xend.cli import server
 from xend.cli.main import main
 from xend.cli.table import ALIASES, COMMANDS
 
@@ -403,8 +404,11 @@ def test_output_that_nobody_reads(xend: Callable[[str], None], folder: Path, nam
     assert err == ""
 
 
-def test_a_daemon_that_does_not_come_back(tmp_path: Path) -> None:
+def test_a_daemon_that_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The client waits and tries again for a moment, and then says so."""
+    monkeypatch.setattr(server, "RESTART_PATIENCE", 0.5)
     run = tmp_path / "run"
     run.mkdir()
     (run / "restarting").touch()

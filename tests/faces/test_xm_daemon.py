@@ -93,7 +93,7 @@ def test_listings(xm: Run, web: str) -> None:
     status, out, err = xm("list")
     assert (status, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()] == ["Name", "Domain-0", "web"]
-    assert out.splitlines()[2].split()[3:5] == ["1", "-b----"]
+    assert out.splitlines()[2].split()[2:5] == ["64", "1", "-b----"]
     long = xm("list", "-l", web)[1].splitlines()
     assert long[0] == "(domain"
     assert long.index("    (name web)") > long.index(f"    (domid {xm('domid', web)[1].strip()})")

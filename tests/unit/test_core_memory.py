@@ -138,7 +138,9 @@ async def test_while_it_is_built_a_domain_is_counted_once(tmp_path: Path) -> Non
         job = host.service.submit("create", guest("one", mib=500))
         await reached.wait()
         assert host.service._context.memory.promised
-        assert await host.service._context.memory.available() == host.free
+        # What it costs beside its own memory is held back until it is built.
+        available = await host.service._context.memory.available()
+        assert host.free - 1024 <= available <= host.free
         go_on.set()
         await job.wait()
         assert not host.service._context.memory.promised

@@ -22,7 +22,7 @@ CONFIG_FILE = "/etc/xen/xm-config.xml"
 LEGACY = "LegacyXMLRPC"
 XEN_API = "Xen-API"
 
-RESTART_PATIENCE = 3.0
+RESTART_PATIENCE = 10.0
 """Seconds that a command waits for a daemon that is being restarted."""
 _RETRY_PAUSE = 0.05
 _MAX_INT = 2**31 - 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from xend.model.devices import Pci
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, ShutdownReason
-from xend.model.units import Domid, KiB, Nanoseconds
+from xend.model.units import DOM0, Domid, KiB, Nanoseconds
 
 OVERHEAD = KiB(1024)
 """LIBXL_MAXMEM_CONSTANT (libxl_internal.h): what libxl allows a domain above its maximum."""
@@ -91,6 +91,11 @@ class SimDomain:
     def go_on(self, now: float) -> None:
         if self.resumed_at is None:
             self.resumed_at = now
+
+    @property
+    def taken(self) -> int:
+        """KiB of the host's memory: its own, and what it costs beside that."""
+        return self.memory + (OVERHEAD if self.memory and self.domid != DOM0 else 0)
 
     def info(self, now: float) -> DomainInfo:
         return DomainInfo(

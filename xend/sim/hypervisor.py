@@ -178,9 +178,8 @@ class SimHypervisor:
         domain = await self._change("set memory", domid)
         if domid != DOM0 and target > domain.config.max_memory:
             raise refused("set memory target", f"memory target {target} exceeds the maximum", domid)
-        wanted = target + (0 if domid == DOM0 else OVERHEAD)
         if domain.behaviour.balloons:
-            domain.memory = min(wanted, domain.memory + int(self.machine.free))
+            domain.memory = min(target, domain.memory + int(self.machine.free))
 
     async def set_max_memory(self, domid: Domid, limit: KiB) -> None:
         domain = await self._change("set maximum memory", domid)

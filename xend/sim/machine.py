@@ -93,7 +93,7 @@ class SimMachine:
 
     @property
     def free(self) -> KiB:
-        return KiB(int(self.total) - sum(domain.memory for domain in self.domains.values()))
+        return KiB(int(self.total) - sum(domain.taken for domain in self.domains.values()))
 
     def get(self, domid: Domid) -> SimDomain:
         domain = self.domains.get(domid)
@@ -136,14 +136,13 @@ class SimMachine:
 
     def populate(self, domain: SimDomain) -> None:
         """Its memory: all of it or an error."""
-        needed = domain.config.memory + OVERHEAD
-        if needed > self.free:
+        if domain.config.memory + OVERHEAD > self.free:
             raise refused(
                 "domain creation",
                 "xc_dom_boot_mem_init: panic: can't allocate low memory for domain: Out of memory",
                 domain.domid,
             )
-        domain.memory = needed
+        domain.memory = domain.config.memory
 
     def introduce(self, domain: SimDomain) -> None:
         """It has its name and devices, and everybody hears of it."""
