@@ -409,6 +409,55 @@ async def test_rename(host: SimHost) -> None:
     assert not await host.journal.open_intents()
 
 
+async def test_a_rename_by_others_is_followed_for_good(host: SimHost) -> None:
+    """Also `xl` renames ours: in every listing, in its configuration, and over its reboots."""
+    config = guest()
+    await host.service.new(config)
+    view = await host.service.start_domain("web", paused=False)
+    assert view.domid is not None
+    await host.hypervisor.rename(view.domid, "web", "www")
+
+    async def known() -> bool:
+        managed, _ = await host.repository.load()
+        owned = await host.journal.owned()
+        names = [each.config.name for each in managed] + [each.config.name for each in owned]
+        return names == ["www", "www"] and await host.names() == ["www"]
+
+    await host.until(known, seconds=1.0)
+    await host.quiet()
+    await host.stop()
+    # Also while xend is not there.
+    host.machine.get(view.domid).name = "wider"
+    host.xenstored.write(f"/local/domain/{view.domid}/name", "wider")
+    await host.start()
+
+    async def wider() -> bool:
+        return [each.config.name for each in await host.journal.owned()] == ["wider"]
+
+    await host.until(wider)
+    await host.quiet()
+    assert await host.names() == ["wider"]
+    await host.service.reset("wider")
+    assert await host.names() == ["wider"]
+    assert not await host.journal.open_intents()
+
+
+async def test_a_rename_by_others_to_a_name_of_ours_makes_no_two_configurations(
+    host: SimHost,
+) -> None:
+    await host.service.new(guest("www"))
+    view = await host.service.create(guest())
+    assert view.domid is not None
+    await host.hypervisor.rename(view.domid, "web", "www")
+
+    async def refused() -> bool:
+        return any(job.kind == "follow-rename" and job.error for job in host.service.jobs.list())
+
+    await host.until(refused)
+    assert [each.config.name for each in await host.journal.owned()] == ["web"]
+    assert (await host.view(view.domid)).name == "www"
+
+
 async def test_a_name_being_taken_by_a_rename_is_taken(host: SimHost) -> None:
     await host.service.create(guest("web"))
     await host.service.create(guest("other"))
@@ -535,9 +584,34 @@ async def test_destroy_stops_a_create_that_hangs(host: SimHost) -> None:
     host.hypervisor.faults = gate
     job = host.service.submit("create", guest())
     await gate.reached.wait()
-    with pytest.raises(DomainNotFound):  # Undone already when the destroy's turn comes.
-        await host.service.destroy("web")
+    await host.service.destroy("web")  # Undone already when the destroy's turn comes.
     assert job.status is JobStatus.CANCELLED
+    assert await host.names() == []
+
+
+async def test_destroy_stops_a_reset_that_hangs(host: SimHost) -> None:
+    """Its boot loader may wait for a person."""
+    free = host.free
+    await host.service.create(guest())
+    gate = Gate("create", "domain")
+    host.hypervisor.faults = gate
+    job = host.service.submit("reset", "web")
+    await gate.reached.wait()
+    await host.service.destroy("web")
+    assert job.status is JobStatus.CANCELLED
+    assert await host.names() == [] and host.free == free
+
+
+async def test_a_destroy_that_has_begun_cannot_be_cancelled(host: SimHost) -> None:
+    await host.service.create(guest())
+    gate = Gate("destroy", "domain")
+    host.hypervisor.faults = gate
+    job = host.service.submit("destroy", "web")
+    await gate.reached.wait()
+    assert job.final
+    job.cancel()
+    gate.open.set()
+    await job.wait()
     assert await host.names() == []
 
 

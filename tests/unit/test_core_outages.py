@@ -13,7 +13,13 @@ import pytest
 
 from tests.simhost import SimHost, disk, guest, running, vif
 from xend.core.ports import Userdata
-from xend.errors import JournalError, OperationFailed, XendError, XenStoreError
+from xend.errors import (
+    JournalError,
+    OperationFailed,
+    WorkerCrashed,
+    XendError,
+    XenStoreError,
+)
 from xend.model.domain import ShutdownAction
 from xend.model.status import PowerState
 from xend.store.repository import RepositoryError
@@ -161,6 +167,123 @@ async def test_a_slow_xenstore_holds_up_no_list_and_is_told(
                 await host.service.create(guest("new"))
     assert await host.names() == ["web"]
     await host.service.create(guest("new"))
+
+
+@pytest.mark.parametrize("script", ["ends", "never ends"])
+async def test_a_device_that_was_attached_by_half_is_taken_out(host: SimHost, script: str) -> None:
+    """Its worker died while the hotplug script was at work, which goes on."""
+    await host.service.new(guest(disks=(disk(),)))
+    view = await host.service.start_domain("web", paused=False)
+    backend = f"/local/domain/0/backend/vbd/{view.domid}/51728"
+    statuses: list[str | None] = []
+
+    async def die(operation: str, stage: str, domid: object) -> None:
+        if (operation, stage) == ("attach", "connected"):
+            host.xenstored.write(f"{backend}/script", "/etc/xen/scripts/block")
+            host.xenstored.remove(f"{backend}/hotplug-status")
+            if script == "ends":
+                asyncio.get_running_loop().call_later(
+                    0.02, host.xenstored.write, f"{backend}/hotplug-status", "connected"
+                )
+            raise WorkerCrashed(operation="attach", status="killed by signal 9")
+        if operation == "detach":
+            statuses.append(await host.store.read_or(f"{backend}/hotplug-status"))
+
+    host.hypervisor.faults = die
+    with pytest.raises(WorkerCrashed):
+        await host.service.attach_device("web", "vbd", disk("/srv/b.img", "xvdb"))
+    assert [each.backend["dev"] for each in await host.service.devices("web", "vbd")] == ["xvda"]
+    config = (await host.view("web")).config
+    assert config is not None and [each.vdev for each in config.disks] == ["xvda"]
+    assert statuses[0] == ("connected" if script == "ends" else None)
+    assert not await host.journal.open_intents()
+
+
+async def test_an_attach_that_is_refused_takes_nothing_out(host: SimHost) -> None:
+    """What has that number already may be somebody else's."""
+    view = await host.service.create(guest(disks=(disk(),)))
+    assert view.domid is not None
+    await host.hypervisor.attach_device(view.domid, "vbd", disk("/srv/xl.img", "xvdb"))
+    with pytest.raises(XendError, match="already exists"):
+        await host.service.attach_device("web", "vbd", disk("/srv/b.img", "xvdb"))
+    found = await host.service.devices("web", "vbd")
+    assert [each.backend["params"] for each in found] == ["/srv/web.img", "/srv/xl.img"]
+
+
+async def test_the_end_of_an_operation_that_found_no_room_is_written_later(
+    host: SimHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a start long afterwards would carry it out once more."""
+    await host.service.create(guest())
+    real = host.journal.settle
+
+    async def full_then(intent: int, **changes: Any) -> None:
+        await _query_only(host, True)
+        await real(intent, **changes)
+        await _query_only(host, False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host.journal, "settle", full_then)
+        await host.service.rename("web", "www")
+    assert [intent.kind for intent in await host.journal.open_intents()] == ["rename"]
+    await host.service.rename("www", "web2")
+    assert not await host.journal.open_intents()
+    await host.restart()
+    assert await host.names() == ["web2"]
+
+
+async def test_a_save_that_leaves_no_room_to_say_so_is_taken_back(
+    host: SimHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await host.service.create(guest())
+    path = host.folder / "web.save"
+    path.write_bytes(b"of yesterday")
+
+    async def full(*_: object, **__: object) -> None:
+        raise JournalError(path="xend.db", reason="database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host.journal, "note", full)
+        with pytest.raises(JournalError):
+            await host.service.save("web", path)
+    view = await host.view("web")
+    assert view.power_state is PowerState.RUNNING
+    assert path.read_bytes() == b"of yesterday"
+    assert not [*host.folder.glob("*.partial")]
+    await host.restart()
+    assert (await host.view("web")).domid == view.domid
+    await host.service.save("web", path)
+    assert await host.names() == []
+
+
+async def test_a_save_that_was_complete_but_taken_back_does_not_end_its_domain(
+    host: SimHost,
+) -> None:
+    """The journal could not be told; the domain has moved on since."""
+    view = await host.service.create(guest())
+    partial = host.folder / "web.save.partial"
+    partial.write_bytes(b"old")
+    data = {
+        "domid": view.domid,
+        "path": str(host.folder / "web.save"),
+        "partial": str(partial),
+        "checkpoint": False,
+        "written": True,
+    }
+    await host.journal.begin("save", view.uuid, data)
+    await host.restart()
+    assert (await host.view("web")).power_state is PowerState.RUNNING
+    assert not partial.exists() and not (host.folder / "web.save").exists()
+    assert not await host.journal.open_intents()
+
+
+async def test_a_reset_that_cannot_begin_leaves_the_domain_ours(host: SimHost) -> None:
+    await host.service.create(guest())
+    await _query_only(host, True)
+    with pytest.raises(JournalError):
+        await host.service.reset("web")
+    await _query_only(host, False)
+    assert [each.config.name for each in await host.journal.owned()] == ["web"]
 
 
 async def test_libxls_own_words_come_along(host: SimHost) -> None:

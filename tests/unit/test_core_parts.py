@@ -80,17 +80,19 @@ def test_a_restart_frees_the_old_memory_before_it_reserves_and_journals_before_a
 
 
 def test_a_checkpoint_goes_before_its_guest_runs() -> None:
+    config = guest()
+    remove = RemoveFile(Path("/x"), str(config.uuid))
     plan = plan_restore(
-        guest(),
+        config,
         Path("/x"),
         paused=False,
         managed=True,
         remove_source=True,
         timeout=60.0,
     )
-    assert plan.index(RemoveFile(Path("/x"))) < plan.index(Unpause())
-    assert RemoveFile(Path("/x")) not in plan_restore(
-        guest(), Path("/x"), paused=False, managed=False, remove_source=False, timeout=60.0
+    assert plan.index(remove) < plan.index(Unpause())
+    assert remove not in plan_restore(
+        config, Path("/x"), paused=False, managed=False, remove_source=False, timeout=60.0
     )
 
 

@@ -14,7 +14,6 @@ from xend.core.context import Body, Context, require_started
 from xend.core.jobs import Job
 from xend.core.memory import Look
 from xend.core.plan import plan_create, plan_restart, plan_restore
-from xend.core.ports import ManagedDomain
 from xend.core.reservations import check_unique_devices, complete
 from xend.core.steps import Applier
 from xend.core.validate import check_host
@@ -58,7 +57,8 @@ class Building:
     async def create(self, job: Job, config: DomainConfig, *, paused: bool = False) -> DomainView:
         managed = str(config.uuid) in self._context.snapshot.managed
         async with self._admission(config) as admission:
-            config = await self._identified(config, admission)
+            with job.may_be_cancelled():
+                config = await self._identified(config, admission)
             plan = plan_create(
                 config,
                 paused=paused,
@@ -100,7 +100,8 @@ class Building:
         """Ends the old incarnation and builds the new one from `successor.config`.
 
         Readers go on seeing the old one until the new one has its domid.  When the new one cannot
-        be built the domain is gone (halted, if it is managed) and the error goes out.
+        be built the domain is gone (halted, if it is managed) and the error goes out; when the
+        old one does not go it stays ours.
         """
         context = self._context
         context.snapshot.keep_visible(view)
@@ -117,17 +118,26 @@ class Building:
         try:
             return await self._view(await self.applier.apply(plan, job), successor.config)
         except BaseException:
-            if not job.abandoned and view.domid is not None:
+            if not job.abandoned and view.domid is not None and await self._is_gone(view.domid):
                 await context.journal.drop_owned(view.uuid, view.domid)
             raise
         finally:
             context.snapshot.let_go(view.uuid)
 
+    async def _is_gone(self, domid: Domid) -> bool:
+        """An id is not given to another domain so soon (Xen goes through all of them first)."""
+        try:
+            info = await self._context.hypervisor.domain(domid)
+        except DomainNotFound:
+            return True
+        return info.dying
+
     async def restore(self, job: Job, *, path: Path, paused: bool = False) -> DomainView:
-        reason = await self._context.files.reason_unreadable(path)
-        if reason:
-            raise OperationFailed(f"can't read guest state file {path}: {reason}", stage="open")
-        config = await self._context.hypervisor.saved_config(path)
+        with job.may_be_cancelled():
+            reason = await self._context.files.reason_unreadable(path)
+            if reason:
+                raise OperationFailed(f"can't read guest state file {path}: {reason}", stage="open")
+            config = await self._context.hypervisor.saved_config(path)
         job.uuid, job.name = str(config.uuid), config.name
         managed = job.uuid in self._context.snapshot.managed
         return await self._restored(job, config, path, paused, managed, remove=False)
@@ -150,7 +160,6 @@ class Building:
         done = await self._restored(
             job, managed.config, managed.checkpoint, paused, managed=True, remove=True
         )
-        self._context.snapshot.managed[view.uuid] = ManagedDomain(managed.config)
         return replace(done, suspended=False)
 
     async def _restored(

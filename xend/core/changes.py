@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from xend.core.context import Context
-from xend.core.ports import ManagedDomain
+from xend.core.ports import NOTHING, ManagedDomain
 from xend.core.views import DomainView
-from xend.errors import InvalidArgument, XendError
+from xend.errors import InvalidArgument
 from xend.model.domain import DomainConfig
 
 
@@ -23,26 +23,21 @@ async def change_config(context: Context, view: DomainView, **updates: Any) -> N
         config = _updated(managed.config, updates)
         await context.repository.save(config)
         context.snapshot.managed[view.uuid] = ManagedDomain(config, managed.checkpoint)
-    try:
-        await _change_owned(context, view, updates)
-    except XendError:
-        if managed is not None:
-            await context.repository.save(managed.config)
-            context.snapshot.managed[view.uuid] = managed
-        raise
-
-
-async def _change_owned(context: Context, view: DomainView, updates: dict[str, Any]) -> None:
     identity = context.snapshot.identity(view.domid) if view.domid is not None else None
-    if identity is not None and identity.owned is not None:
-        config = _updated(identity.owned.config, updates)
-        owned = replace(identity.owned, config=config)
-        await context.journal.put_owned(owned)
-        identity.owned = owned
-        identity.config = config
-        identity.name = config.name
-    elif identity is not None:
+    if identity is None:
+        return
+    if identity.owned is None:
         identity.config = None
+        return
+    config = _updated(identity.owned.config, updates)
+    owned = replace(identity.owned, config=config)
+    if managed is None:
+        await context.journal.put_owned(owned)
+    else:
+        await context.journal.settle(NOTHING, put=[owned])
+    identity.owned = owned
+    identity.config = config
+    identity.name = config.name
 
 
 def _updated(config: DomainConfig, updates: dict[str, Any]) -> DomainConfig:

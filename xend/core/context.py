@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from xend.core.jobs import Job
 from xend.core.memory import MemoryBroker
 from xend.core.plan import IntentKind
 from xend.core.ports import (
+    NOTHING,
     Clock,
     HostFiles,
     Hypervisor,
@@ -30,6 +31,7 @@ from xend.errors import (
     DomainStateError,
     HypervisorError,
     JournalError,
+    XendError,
     XenStoreUnavailable,
 )
 from xend.model.status import PowerState
@@ -120,13 +122,15 @@ class Context:
                 raise
             # It frees what others wait for, and can only go forward: a full disk must not stop it.
             log.error("a destroy is not in the journal: %s", error)
-            yield OpenIntent(0)
+            unwritten = OpenIntent(NOTHING)
+            yield unwritten
+            await self.journal.settle(unwritten.id, drop=unwritten.drop)
             return
         intent = OpenIntent(begun.id)
         try:
             yield intent
         except (Exception, asyncio.CancelledError):
-            if not job.abandoned:
+            if not job.abandoned and not intent.open:
                 await self.journal.end(begun.id)
             raise
         await self.journal.settle(begun.id, put=intent.put, drop=intent.drop)
@@ -138,6 +142,16 @@ class OpenIntent:
     put: list[OwnedDomain] = field(default_factory=list)
     drop: list[tuple[str, Domid]] = field(default_factory=list)
     """What changes hands in the transaction that ends the intent."""
+    open: bool = False
+    """It could be neither finished nor taken back: the next start tries again."""
+
+    @contextmanager
+    def kept_if_it_fails(self, kind: type[XendError] = XendError) -> Iterator[None]:
+        try:
+            yield
+        except kind:
+            self.open = True
+            raise
 
 
 def not_started(ref: str | int, view: DomainView, verb: str) -> DomainStateError:

@@ -33,11 +33,7 @@ async def read_devices(
         )
     name = _IN_XENSTORE.get(device_class, device_class)
     root = f"/libxl/{domid}/device/{name}"
-    try:
-        numbers = await store.directory(root)
-    except XenStoreMissing:
-        return []
-    ids = sorted(int(number) for number in numbers if number.isascii() and number.isdigit())
+    ids = await device_numbers(store, domid, name)
     views = await asyncio.gather(
         *(_device(store, domid, name, device_class, devid, root) for devid in ids)
     )
@@ -45,6 +41,15 @@ async def read_devices(
         for view in views:
             check_connected(view)
     return list(views)
+
+
+async def device_numbers(store: XenStoreReader, domid: Domid, name: str) -> list[int]:
+    """The devids of that class (as XenStore calls it), in order."""
+    try:
+        numbers = await store.directory(f"/libxl/{domid}/device/{name}")
+    except XenStoreMissing:
+        return []
+    return sorted(int(number) for number in numbers if number.isascii() and number.isdigit())
 
 
 async def _device(

@@ -76,8 +76,10 @@ _CHANGES = frozenset(
 )
 """Verbs after which a domain is another, but neither came nor went nor got another name."""
 
-_STOPPED_BY_DESTROY = frozenset({"create", "start", "restore", "resume", "receive", "migrate"})
-"""Verbs that a destroy of the same domain does not wait for."""
+_STOPPED_BY_DESTROY = frozenset(
+    {"create", "start", "restore", "resume", "receive", "migrate", "reset", "restart"}
+)
+"""Verbs that a destroy of the same domain does not wait for; nor for a policy's restart."""
 
 
 class History(EventLog, JobLog, Protocol):
@@ -364,9 +366,18 @@ class DomainService:
         on its way stays where it is."""
         await self._snapshot.refresh()
         active = self.jobs.active(self._snapshot.find(ref).uuid)
-        if active is not None and active.kind in _STOPPED_BY_DESTROY:
+        stopped = active is not None and (
+            active.kind in _STOPPED_BY_DESTROY or active.kind.startswith("on-")
+        )
+        if active is not None and stopped:
             active.cancel()
-        await self.submit("destroy", ref, caller=caller).wait()
+        job = self.submit("destroy", ref, caller=caller)
+        try:
+            await job.wait()
+        except DomainNotFound:
+            if not stopped:
+                raise
+            # What was stopped has left nothing to be destroyed.
 
     async def shutdown(
         self, ref: str | int, request: str = "poweroff", *, caller: Caller = XEND_ITSELF

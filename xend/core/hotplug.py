@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from xend.core.changes import change_config
 from xend.core.context import Body, Context
-from xend.core.devices import read_devices
+from xend.core.devices import device_numbers, read_devices
 from xend.core.jobs import Job
-from xend.core.ports import DeviceClass, Intent
+from xend.core.ports import DeviceClass
 from xend.core.reservations import random_mac
 from xend.core.validate import check_device
 from xend.core.views import DomainView
-from xend.errors import ConflictError, InvalidArgument, XendError
+from xend.errors import ConflictError, InvalidArgument, WorkerCrashed, XendError
 from xend.model.devices import Device, Disk, Pci, Vfb, Vif, Vkbd
 from xend.model.domain import DomainConfig
 from xend.model.status import DeviceView
 from xend.model.units import Domid
+
+SCRIPT_PATIENCE: Final = 10.0
+"""Seconds that a hotplug script may go on whose toolstack was killed."""
+LOOK_EVERY: Final = 0.2
 
 FIELDS: Mapping[str, str] = {
     "vbd": "disks",
@@ -65,18 +70,35 @@ class Hotplug:
             await change_config(self._context, view, **updates)
             return {}
         data = intent_of(view.domid, device_class, device)
-        async with self._context.intent(job, "attach", view.uuid, data):
-            found = await self._context.hypervisor.attach_device(view.domid, device_class, device)
+        present = await _numbers(self._context, view.domid, device_class)
+        async with self._context.intent(job, "attach", view.uuid, data) as intent:
             try:
-                await change_config(self._context, view, **updates)
-            except XendError:
-                if "devid" in found:
-                    await self._context.hypervisor.detach_device(
-                        view.domid, device_class, int(found["devid"]), force=True
+                with job.may_be_cancelled():
+                    found = await self._context.hypervisor.attach_device(
+                        view.domid, device_class, device
                     )
+                await change_config(self._context, view, **updates)
+            except (XendError, asyncio.CancelledError):
+                if not job.abandoned:
+                    with intent.kept_if_it_fails():
+                        await self._take_back(view.domid, device_class, device, present)
                 raise
         self.tell("attached", view, device_class, found.get("devid", ""))
         return found
+
+    async def _take_back(
+        self, domid: Domid, device_class: DeviceClass, device: Device, present: frozenset[int]
+    ) -> None:
+        """What came of an attach that did not end well; `present` were there before."""
+        hypervisor = self._context.hypervisor
+        if isinstance(device, Pci):
+            known = await hypervisor.config_of(domid)
+            if known is not None and device.bdf in [pci.bdf for pci in known.pcis]:
+                await hypervisor.detach_pci(domid, device, force=True)
+            return
+        for found in await _settled(self._context, domid, device_class):
+            if found.devid not in present and _may_be(device, found):
+                await hypervisor.detach_device(domid, device_class, found.devid, force=True)
 
     def tell(self, kind: str, view: DomainView, device_class: str, devid: object) -> None:
         ids = {"uuid": view.uuid, "name": view.name, "class": device_class, "devid": str(devid)}
@@ -147,11 +169,20 @@ class Hotplug:
             raise InvalidArgument(f"Device {device} not connected", argument="device", value=device)
         at = _configured(devices, found, attached)
         data = intent_of(view.domid, device_class, None if at is None else devices[at])
-        async with self._context.intent(job, "detach", view.uuid, data):
-            await self._context.hypervisor.detach_device(
-                view.domid, device_class, found.devid, force=force
-            )
-            await self._take_out(view, device_class, devices, at)
+        async with self._context.intent(job, "detach", view.uuid, data) as intent:
+            try:
+                with job.may_be_cancelled():
+                    await self._context.hypervisor.detach_device(
+                        view.domid, device_class, found.devid, force=force
+                    )
+            except (WorkerCrashed, asyncio.CancelledError):
+                # Nobody has said whether the guest has let go of it.
+                if not job.abandoned:
+                    with intent.kept_if_it_fails():
+                        await settle_hotplug(self._context, data, view)
+                raise
+            with intent.kept_if_it_fails():
+                await self._take_out(view, device_class, devices, at)
         self.tell("detached", view, device_class, found.devid)
 
     async def detach_pci(self, job: Job, ref: str | int, *, device: Pci) -> None:
@@ -169,9 +200,10 @@ class Hotplug:
             return
         async with self._context.intent(
             job, "detach", view.uuid, intent_of(view.domid, "pci", devices[at])
-        ):
+        ) as intent:
             await self._context.hypervisor.detach_pci(view.domid, device)
-            await self._take_out(view, "pci", devices, at)
+            with intent.kept_if_it_fails():
+                await self._take_out(view, "pci", devices, at)
 
     async def change_medium(self, job: Job, ref: str | int, *, disk: Disk) -> None:
         """Another medium for a CD drive.  libxl can only change that of the device model: of a
@@ -208,9 +240,11 @@ class Hotplug:
         for found in await read_devices(self._context.store, domid, "vbd"):
             if is_same(old, found):
                 await hypervisor.detach_device(domid, "vbd", found.devid)
+        present = await _numbers(self._context, domid, "vbd")
         try:
             await hypervisor.attach_device(domid, "vbd", new)
         except XendError:
+            await self._take_back(domid, "vbd", new, present)
             await hypervisor.attach_device(domid, "vbd", old)
             raise
 
@@ -230,20 +264,45 @@ def intent_of(domid: Domid, device_class: str, device: Device | None) -> dict[st
     }
 
 
-async def settle_hotplug(context: Context, intent: Intent, view: DomainView) -> None:
+async def _numbers(context: Context, domid: Domid, device_class: str) -> frozenset[int]:
+    return frozenset(await device_numbers(context.store, domid, device_class))
+
+
+def _may_be(device: Device, found: DeviceView) -> bool:
+    return is_same(device, found) or not isinstance(device, Disk | Vif)
+
+
+async def _settled(context: Context, domid: Domid, device_class: str) -> list[DeviceView]:
+    """When no script is at work on any of them, or at most after a while: one whose toolstack was
+    killed goes on, and would write into what has been removed."""
+    deadline = context.clock.monotonic() + SCRIPT_PATIENCE
+    while True:
+        found = await read_devices(context.store, domid, device_class)
+        busy = [each for each in found if "script" in each.backend and not _has_ended(each)]
+        if not busy or context.clock.monotonic() >= deadline:
+            return found
+        await context.clock.sleep(LOOK_EVERY)
+
+
+def _has_ended(found: DeviceView) -> bool:
+    return bool(found.backend.get("hotplug-status"))
+
+
+async def settle_hotplug(context: Context, data: Mapping[str, Any], view: DomainView) -> None:
     """An attach or detach was cut off: the configuration follows what XenStore shows; a device
-    that is there but never got connected is taken out."""
-    device_class, dumped = str(intent.data["class"]), intent.data["device"]
+    that is there but never got connected is taken out.  `data` is the intent's."""
+    device_class, dumped = str(data["class"]), data["device"]
     if view.domid is None or dumped is None:
         return
     device = _TYPES[device_class].model_validate(dumped)
     attached = [
         found
-        for found in await read_devices(context.store, view.domid, device_class)
+        for found in await _settled(context, view.domid, device_class)
         if is_same(device, found)
     ]
     for found in attached:
-        if found.backend.get("hotplug-status", "connected") != "connected":
+        unfinished = "" if "script" in found.backend else "connected"
+        if found.backend.get("hotplug-status", unfinished) != "connected":
             await context.hypervisor.detach_device(
                 view.domid, cast(DeviceClass, device_class), found.devid, force=True
             )
@@ -255,9 +314,17 @@ async def settle_hotplug(context: Context, intent: Intent, view: DomainView) -> 
         there = bool(attached)
     before = devices_of(view.config, device_class)
     kept = tuple(other for other in before if not _is_same_device(device, other))
-    after = (*kept, device) if there else kept
+    if there and len(kept) < len(before) and not any(_is_of(device, each) for each in attached):
+        kept = before  # Another one has been put in its place since.
+    elif there:
+        kept = (*kept, device)
     # Also when it looks right: the kill may have come between the journal and the repository.
-    await change_config(context, view, **{FIELDS[device_class]: after})
+    await change_config(context, view, **{FIELDS[device_class]: kept})
+
+
+def _is_of(device: Device, found: DeviceView) -> bool:
+    """Whether what is attached is what it says, not only in its place."""
+    return not isinstance(device, Disk) or found.backend.get("params", "").endswith(device.path)
 
 
 def is_same(device: Device, found: DeviceView) -> bool:

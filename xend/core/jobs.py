@@ -13,7 +13,8 @@ import itertools
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -73,6 +74,11 @@ class Job:
         self.finished: float | None = None
         self.abandoned = False
         """xend is going down: leave everything as it is, the journal knows."""
+        self.final = False
+        """It can only go forward; a cancel comes too late."""
+        self._cancel_asked = False
+        self._open_to_cancel = 1
+        """Until its turn has come it waits, and nothing has been done."""
         self.on_progress: Callable[[Job], None] | None = None
         self._outcome: _Outcome | None = None
         self._ended = asyncio.Event()
@@ -115,8 +121,37 @@ class Job:
         self._ended.set()
 
     def cancel(self) -> None:
-        """Asks it to stop; what it did is undone."""
-        if self.task is not None and not self.decided:
+        """Asks it to stop; what it did is undone.
+
+        It does so where it `may_be_cancelled`: now, or when it comes to such a place.  Everywhere
+        else it would stop between a change and its record.
+        """
+        if self._cancel_asked or self.decided or self.final or self.task is None:
+            return
+        self._cancel_asked = True
+        if self._open_to_cancel:
+            self.task.cancel()
+
+    @contextmanager
+    def may_be_cancelled(self) -> Iterator[None]:
+        """Around what may take long.  Whoever is cancelled in here finds out what became of it, and
+        takes it back."""
+        if self._cancel_asked:
+            raise asyncio.CancelledError
+        self._open_to_cancel += 1
+        try:
+            yield
+        finally:
+            self._open_to_cancel -= 1
+
+    def start_turn(self) -> None:
+        """From here on there is something to take back."""
+        self._open_to_cancel = 0
+
+    def abandon(self) -> None:
+        """Stops it wherever it is, and leaves everything so."""
+        self.abandoned = True
+        if self.task is not None:
             self.task.cancel()
 
     def record(self) -> dict[str, Any]:
@@ -315,6 +350,7 @@ class JobRunner:
     async def _run(self, job: Job, body: Body, lock: asyncio.Lock) -> None:
         try:
             async with lock:
+                job.start_turn()
                 job.status = JobStatus.RUNNING
                 job.started = self._clock.time()
                 self._told_at[job.id] = self._clock.monotonic()
@@ -365,8 +401,7 @@ class JobRunner:
             await asyncio.wait(self._running, timeout=grace)
         for job in self._jobs.values():
             if not job.decided:
-                job.abandoned = True
-                job.cancel()
+                job.abandon()
         if self._running:
             await asyncio.wait(self._running)
         await self._records.close()

@@ -139,11 +139,13 @@ class Migrating:
             live,
         )
         job.report(Progress("connect", domid))
-        link = await self._connector.connect(to.host, to.port, tls=to.tls, purpose="receive")
+        with job.may_be_cancelled():
+            link = await self._connector.connect(to.host, to.port, tls=to.tls, purpose="receive")
         try:
-            await link.tell(**offer.message())
-            # It may have to free memory first.
-            answer = await link.hear(GO_SECONDS + self._context.settings.memory_wait, "send")
+            with job.may_be_cancelled():
+                await link.tell(**offer.message())
+                # It may have to free memory first.
+                answer = await link.hear(GO_SECONDS + self._context.settings.memory_wait, "send")
             aside = bool(answer.get("same_host"))
             await self._hand_over(job, view, offer, to, link, aside=aside)
         finally:
@@ -209,7 +211,8 @@ class Migrating:
         owned = identity.owned if identity is not None else None
         attempt = _Attempt()
         try:
-            await self._send(job, leaving, link, attempt, live=offer.live)
+            with job.may_be_cancelled():
+                await self._send(job, leaving, link, attempt, live=offer.live)
             await self._context.journal.note(leaving.intent, data=leaving.data("go"))
         except (Exception, asyncio.CancelledError) as error:
             if not job.abandoned:
@@ -218,8 +221,9 @@ class Migrating:
                 await self._take_back(leaving, owned, cut_off=cut_off)
             raise
         try:
-            await link.tell(go=True)
-            await link.hear(GO_SECONDS, "done")
+            with job.may_be_cancelled():
+                await link.tell(go=True)
+                await link.hear(GO_SECONDS, "done")
         except (XendError, asyncio.CancelledError) as error:
             if not job.abandoned:
                 link.abort()
@@ -307,7 +311,8 @@ class Migrating:
                     return
                 if self._context.clock.monotonic() >= deadline:
                     break
-                await self._context.clock.sleep(1.0)
+                with job.may_be_cancelled():
+                    await self._context.clock.sleep(1.0)
         except asyncio.CancelledError:
             if not job.abandoned:
                 self._go_on_asking(leaving, owned)

@@ -95,9 +95,10 @@ class Unpause:
 
 @dataclass(frozen=True, slots=True)
 class RemoveFile:
-    """A saved image that has become a domain."""
+    """A saved image that has become a domain, that of the managed domain with this uuid."""
 
     path: Path
+    uuid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,7 @@ def plan_restore(
         Own(config, managed),
     )
     if remove_source:
-        plan += (RemoveFile(source),)
+        plan += (RemoveFile(source, str(config.uuid)),)
     return plan + (() if paused else (Unpause(),)) + (Settle(),)
 
 

@@ -10,16 +10,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from xend.core.building import Building, Successor
+from xend.core.changes import change_config
 from xend.core.context import Context
 from xend.core.devices import read_devices
 from xend.core.events import EventBus
 from xend.core.identity import Identity
 from xend.core.jobs import Job, JobRunner
 from xend.core.lifecycle import Decision, decide
-from xend.core.ports import HypervisorEvent, HypervisorEventKind, OwnedDomain
+from xend.core.ports import NOTHING, HypervisorEvent, HypervisorEventKind, OwnedDomain
 from xend.core.saving import Saving
 from xend.core.views import XEND_ITSELF, DomainView
-from xend.errors import DomainNotFound, HypervisorError, XendError
+from xend.errors import DomainNotFound, HypervisorError, JournalError, XendError
 from xend.model.status import ShutdownReason
 from xend.model.units import Domid
 
@@ -30,6 +31,10 @@ SETTLE_SECONDS = 0.1
 """Events that come in a burst (a hundred domains starting) cost one list, not a hundred."""
 BUILD_TURNS = 4
 """So many such times a list that nobody asked for waits for a build that is under way."""
+
+
+_RENAMING = frozenset({"rename", "migrate", "receive", "undo-migrate", "settle-migration"})
+"""Jobs that give a domain another name, and its configuration, too."""
 
 
 class Policies:
@@ -65,6 +70,9 @@ class Policies:
             "xend-look": self._look_again(),
         }
         self._tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
+        for identity in self._context.snapshot.identities():
+            if identity.owned is not None and identity.owned.config.name != identity.name:
+                self._renamed(identity)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -79,8 +87,33 @@ class Policies:
         """The snapshot saw a domain come, go, or change its name."""
         if not self.adopting:
             self._bus.publish(kind, "domain", identity.ids)
-        if kind == "destroyed" and identity.owned is not None:
+        if identity.owned is None:
+            return
+        if kind == "destroyed":
             self._gone.put_nowait(identity.owned)
+        elif kind == "renamed":
+            self._renamed(identity)
+
+    def _renamed(self, identity: Identity) -> None:
+        """If it was not us (`xl rename`) its configuration follows: else it would have its old name
+        again after its next reboot."""
+        active = self._jobs.active(identity.uuid)
+        if active is not None and (active.kind in _RENAMING or active.kind.startswith("on-")):
+            return
+        if not self._tasks:  # What is being settled may rename it; `start` looks again.
+            return
+
+        async def body(job: Job) -> None:
+            snapshot = self._context.snapshot
+            name = await self._context.store.read_or(f"/local/domain/{identity.domid}/name")
+            view = snapshot.by_domid(identity.domid)
+            if view is None or snapshot.identity(identity.domid) is not identity or not name:
+                return
+            if identity.owned is not None and identity.owned.config.name != name:
+                self._context.reserved.check_name(name, identity.uuid, snapshot.views())
+                await change_config(self._context, view, name=name)
+
+        self.submit("follow-rename", body, identity)
 
     def ended_unseen(self, owned: OwnedDomain) -> None:
         """One of ours went while xend was down."""
@@ -219,7 +252,7 @@ class Policies:
         await context.snapshot.refresh()
         view = context.snapshot.find(domid)
         if decision.dump:
-            await self._dump(view, domid)
+            await self._dump(job, view, domid)
         await self._carry_out(job, decision, view, owned)
 
     async def _carry_out(
@@ -239,9 +272,9 @@ class Policies:
             case "leave":
                 pass
 
-    async def _dump(self, view: DomainView, domid: Domid) -> None:
+    async def _dump(self, job: Job, view: DomainView, domid: Domid) -> None:
         try:
-            path = await self._saving.write_core(view, domid)
+            path = await self._saving.write_core(job, view, domid)
         except XendError as error:
             log.error("no core of domain %s was written: %s", view.name, error)
         else:
@@ -303,7 +336,8 @@ class Policies:
         self, job: Job, view: DomainView, owned: OwnedDomain, quick: int
     ) -> None:
         """The dead one is kept under another name and uuid, as in the original."""
-        uuid = uuid4()
+        with job.may_be_cancelled():
+            uuid = uuid4()
         data = {
             "owned": {"domid": owned.domid, "restarts": owned.restarts, "managed": owned.managed},
             "config": owned.config.model_dump(mode="json"),
@@ -311,9 +345,10 @@ class Policies:
             "uuid": str(uuid),
             "quick": quick,
         }
-        async with self._context.intent(job, "rename-restart", owned.uuid, data):
+        async with self._context.intent(job, "rename-restart", owned.uuid, data) as intent:
             await self.set_aside(owned, f"Domain-{uuid}", uuid)
-            await self.restart(job, view, owned, quick, kept=True)
+            with intent.kept_if_it_fails(JournalError):  # A full disk is not for ever.
+                await self.restart(job, view, owned, quick, kept=True)
 
     async def set_aside(self, owned: OwnedDomain, name: str, uuid: UUID) -> None:
         """Also for the next start, if this one was cut off in the middle."""
@@ -329,8 +364,7 @@ class Policies:
             preserved=True,
             managed=False,
         )
-        await context.journal.put_owned(kept)
-        await context.journal.drop_owned(owned.uuid, owned.domid)
+        await context.journal.settle(NOTHING, put=[kept], drop=[(owned.uuid, owned.domid)])
         context.snapshot.invalidate()
         context.snapshot.own(kept)
 

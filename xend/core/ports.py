@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from xend.core.inspection import Inspector
@@ -468,6 +468,10 @@ class OwnedDomain:
     over restarts of xend, and rows of a former boot are dropped."""
 
 
+NOTHING: Final = 0
+"""The intent of what needs none."""
+
+
 class Journal(Protocol):
     """SQLite; every method returns when the data are on disk."""
 
@@ -495,7 +499,10 @@ class Journal(Protocol):
         put: Sequence[OwnedDomain] = (),
         drop: Sequence[tuple[str, Domid]] = (),
     ) -> None:
-        """Ends the intent and changes who owns what, in one transaction."""
+        """Ends the intent (`NOTHING`: none) and changes who owns what, in one transaction.
+
+        Neither this nor `end` fails: what was to be done has been done.  What the disk does not
+        take now is written before whatever it takes next."""
 
     async def close(self) -> None: ...
 

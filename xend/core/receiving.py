@@ -69,19 +69,12 @@ class Receiving:
     async def _take(self, job: Job, incoming: Incoming) -> None:
         config = incoming.offer.config
         check_unique_devices(config)
-        await self._context.store_answers()
-        await check_devices(config, self._context.files)
+        with job.may_be_cancelled():
+            await self._context.store_answers()
+            await check_devices(config, self._context.files)
         await self._applier.apply(plan_receive(incoming), job)
-        permitted = asyncio.create_task(self._let_run(job, incoming), name="xend-take-over")
-        try:
-            await asyncio.shield(permitted)
-        except asyncio.CancelledError:
-            # Only xend's own end may leave it half done: the sender has let go.
-            if job.abandoned:
-                permitted.cancel()
-                await asyncio.gather(permitted, return_exceptions=True)
-                raise
-            await permitted
+        job.final = True  # The sender has let go.
+        await self._let_run(job, incoming)
 
     async def _let_run(self, job: Job, incoming: Incoming) -> None:
         """The sender has let go: it is ours, and runs.  If it cannot, it is gone from here and the

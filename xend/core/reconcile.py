@@ -25,7 +25,7 @@ from xend.core.ports import BrokenEntry, Intent, ManagedDomain, OwnedDomain
 from xend.core.receiving import Receiving
 from xend.core.saving import leftovers
 from xend.core.steps import is_half_made
-from xend.core.suspension import undo_suspend, wake_if_suspended
+from xend.core.suspension import is_suspended, undo_suspend, wake_if_suspended
 from xend.core.views import XEND_ITSELF, DomainView
 from xend.errors import XendError
 from xend.model.domain import DomainConfig
@@ -281,6 +281,11 @@ class Reconciliation:
                 return True
             self._undo_save(intent, domid)
             return False
+        if info is not None and not data["checkpoint"] and not is_suspended(info):
+            # It was complete, but had been taken back: the domain has moved on.
+            for leftover in leftovers(partial) if partial != path else ():
+                await self._context.files.remove(leftover)
+            return True
         if partial != path:
             await self._context.files.rename(partial, path)
         if info is not None and not data["checkpoint"]:
@@ -337,6 +342,8 @@ class Reconciliation:
     async def _dump(self, intent: Intent) -> bool:
         await self._look()
         domid = Domid(intent.data["domid"])
+        if "partial" in intent.data:
+            await self._context.files.remove(Path(intent.data["partial"]))
         if intent.data["paused"] and self._is_alive(intent.uuid, domid):
             await self._context.unpause(domid)
         return True
@@ -345,7 +352,7 @@ class Reconciliation:
         await self._look()
         view = self._context.snapshot.by_uuid(intent.uuid)
         if view is not None and self._is_alive(intent.uuid, Domid(intent.data["domid"])):
-            await settle_hotplug(self._context, intent, view)
+            await settle_hotplug(self._context, intent.data, view)
         return True
 
     async def _migrate(self, intent: Intent) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +22,20 @@ from xend.core.views import DomainView
 from xend.errors import DomainStateError, OperationFailed, WorkerCrashed
 from xend.model.status import PowerState
 from xend.model.units import Domid
+
+
+@dataclass(slots=True)
+class _Image:
+    """A domain's memory on its way to a file."""
+
+    domid: Domid
+    path: Path
+    partial: Path
+    """Where it grows; its place itself where that is no plain file."""
+    placing: bool = False
+    """It may have got its name."""
+    paused: bool = False
+    """The domain is, by us."""
 
 
 class Saving:
@@ -67,12 +82,14 @@ class Saving:
         *,
         paused: bool = False,
     ) -> None:
-        files, hypervisor = self._context.files, self._context.hypervisor
-        reason = await files.reason_unwritable(path)
-        if reason:
-            raise OperationFailed(f"can't write guest state file {path}: {reason}", stage="open")
-        # Not for a pipe or a device, which cannot be renamed into place.
-        plain = await files.is_plain(path)
+        files = self._context.files
+        with job.may_be_cancelled():
+            reason = await files.reason_unwritable(path)
+            if reason:
+                text = f"can't write guest state file {path}: {reason}"
+                raise OperationFailed(text, stage="open")
+            # Not for a pipe or a device, which cannot be renamed into place.
+            plain = await files.is_plain(path)
         partial = path.with_name(f"{path.name}.partial") if plain else path
         data = {
             "domid": domid,
@@ -81,39 +98,58 @@ class Saving:
             "checkpoint": checkpoint,
             "written": False,
         }
+        image = _Image(domid, path, partial)
         async with self._context.intent(job, "save", view.uuid, data) as intent:
             try:
-                runs_on = checkpoint and not paused
-                await hypervisor.save(domid, partial, checkpoint=runs_on, progress=job.report)
-                if paused:  # Before it is woken, so that it does not run for a moment.
-                    await hypervisor.pause(domid)
-                    await hypervisor.resume(domid)
-                    self._context.snapshot.invalidate()
+                await self._fill(job, image, runs_on=checkpoint and not paused, paused=paused)
+                # A save that fills the disk leaves no room to say so: then it is taken back.
+                await self._context.journal.note(intent.id, data={**data, "written": True})
+                if plain:
+                    image.placing = True
+                    await files.rename(partial, path)
             except (Exception, asyncio.CancelledError) as error:
                 if not job.abandoned:
                     # Otherwise libxl has seen to it: it does not leave the guest with the request.
                     cut_off = isinstance(error, (WorkerCrashed, asyncio.CancelledError))
-                    await self._take_back(domid, partial if plain else None, cut_off=cut_off)
+                    await self._take_back(image, cut_off=cut_off)
                 raise
-            await self._context.journal.note(intent.id, data={**data, "written": True})
-            if plain:
-                await files.rename(partial, path)
+            job.final = True
             if not checkpoint:
-                await self._applier.end_domain(domid, self._context.settings.destroy_timeout)
+                with intent.kept_if_it_fails():
+                    await self._applier.end_domain(domid, self._context.settings.destroy_timeout)
                 intent.drop.append((view.uuid, domid))
         if not checkpoint:
             self._context.snapshot.forget(domid)
 
-    async def _take_back(self, domid: Domid, partial: Path | None, *, cut_off: bool) -> None:
-        """The domain runs on as if nobody had asked."""
+    async def _fill(self, job: Job, image: _Image, *, runs_on: bool, paused: bool) -> None:
+        hypervisor = self._context.hypervisor
+        with job.may_be_cancelled():
+            await hypervisor.save(
+                image.domid, image.partial, checkpoint=runs_on, progress=job.report
+            )
+        if paused:  # Before it is woken, so that it does not run for a moment.
+            await hypervisor.pause(image.domid)
+            image.paused = True
+            await hypervisor.resume(image.domid)
+            self._context.snapshot.invalidate()
+
+    async def _take_back(self, image: _Image, *, cut_off: bool) -> None:
+        """The domain runs on as if nobody had asked, and nothing is left that could be taken for
+        its memory."""
+        files = self._context.files
         if cut_off:
-            await undo_suspend(self._context, domid)
+            await undo_suspend(self._context, image.domid)
         else:
-            await wake_if_suspended(self._context, domid)
-        if partial is not None:
-            for leftover in leftovers(partial):
-                await self._context.files.remove(leftover)
+            await wake_if_suspended(self._context, image.domid)
+        if image.paused:
+            await self._context.unpause(image.domid)
         self._context.snapshot.invalidate()
+        if image.partial == image.path:
+            return
+        if image.placing and not await files.exists(image.partial):
+            await files.remove(image.path)
+        for leftover in leftovers(image.partial):
+            await files.remove(leftover)
 
     async def dump_core(
         self, job: Job, ref: str | int, *, path: Path | None = None, live: bool = False
@@ -124,28 +160,54 @@ class Saving:
             ref, view, "dump-core", PowerState.PAUSED, PowerState.RUNNING, PowerState.CRASHED
         )
         pausing = not live and view.power_state is PowerState.RUNNING
-        data = {"domid": domid, "paused": pausing}
+        return await self.write_core(job, view, domid, path, pausing=pausing)
+
+    async def write_core(
+        self,
+        job: Job,
+        view: DomainView,
+        domid: Domid,
+        path: Path | None = None,
+        *,
+        pausing: bool = False,
+    ) -> Path:
+        """The original's default place: DUMPDIR/<name>/<date>-<name>.<domid>.core.  It has its
+        name when it is whole."""
+        with job.may_be_cancelled():
+            core = await self._core_of(view, domid, path)
+        data = {"domid": domid, "paused": pausing, "partial": str(core.partial)}
+        if core.partial == core.path:
+            del data["partial"]
         async with self._context.intent(job, "dump", view.uuid, data):
             if pausing:
                 await self._context.hypervisor.pause(domid)
+                self._context.snapshot.invalidate()
             try:
-                return await self.write_core(view, domid, path)
+                with job.may_be_cancelled():
+                    await self._context.hypervisor.dump_core(domid, core.partial)
+                if core.partial != core.path:
+                    await self._context.files.rename(core.partial, core.path)
+            except (Exception, asyncio.CancelledError):
+                if not job.abandoned and core.partial != core.path:
+                    await self._context.files.remove(core.partial)
+                raise
             finally:
                 if pausing and not job.abandoned:
                     await self._context.unpause(domid)
+        return core.path
 
-    async def write_core(self, view: DomainView, domid: Domid, path: Path | None = None) -> Path:
-        """The original's default place: DUMPDIR/<name>/<date>-<name>.<domid>.core."""
+    async def _core_of(self, view: DomainView, domid: Domid, path: Path | None) -> _Image:
+        files = self._context.files
         if path is None:
             directory = Path(self._context.settings.dump_dir) / view.name
-            await self._context.files.make_directory(directory)
+            await files.make_directory(directory)
             stamp = time.strftime("%Y-%m%d-%H%M.%S", time.localtime(self._context.clock.time()))
             path = directory / f"{stamp}-{view.name}.{domid}.core"
-        reason = await self._context.files.reason_unwritable(path)
+        reason = await files.reason_unwritable(path)
         if reason:
             raise OperationFailed(f"Cannot dump core to {path}: {reason}", stage="open")
-        await self._context.hypervisor.dump_core(domid, path)
-        return path
+        plain = await files.is_plain(path)
+        return _Image(domid, path, path.with_name(f"{path.name}.partial") if plain else path)
 
 
 def leftovers(partial: Path) -> tuple[Path, Path]:

@@ -29,7 +29,7 @@ from xend.core.plan import (
     TakeOver,
     Unpause,
 )
-from xend.core.ports import Intent, OwnedDomain, Progress, ProgressSink
+from xend.core.ports import NOTHING, Intent, ManagedDomain, OwnedDomain, Progress, ProgressSink
 from xend.core.relocation import Incoming
 from xend.errors import DomainNotFound, OperationTimeout, WorkerCrashed, XendError
 from xend.model.status import DomainInfo
@@ -99,13 +99,17 @@ class Applier:
     async def _apply(self, step: Step, run: Run) -> None:
         match step:
             case ReserveIdentity():
-                await self._reserve_identity(step, run)
+                with run.job.may_be_cancelled():
+                    await self._reserve_identity(step, run)
             case ReserveMemory():
-                await self._reserve_memory(step, run)
+                with run.job.may_be_cancelled():
+                    await self._reserve_memory(step, run)
             case Begin():
                 self._begin(step, run)
             case EndOld():
                 await self._begun(run)
+                with run.job.may_be_cancelled():
+                    pass  # For the last time: what has ended does not come back.
                 await self.end_domain(step.domid, step.timeout)
             case Build():
                 await self._build(step, run)
@@ -116,10 +120,12 @@ class Applier:
                 await self._context.unpause(_built(run))
                 self._context.snapshot.unpaused(_built(run))
             case RemoveFile():
-                await self._context.files.remove(step.path)
+                await self._remove_file(step, run)
             case TakeOver():
                 await asyncio.gather(*run.notes)
-                await step.incoming.take_over(await self._begun(run), _built(run))
+                begun = await self._begun(run)
+                with run.job.may_be_cancelled():
+                    await step.incoming.take_over(begun, _built(run))
             case Settle():
                 if run.intent is not None:
                     self._settle(run.intent)
@@ -228,14 +234,14 @@ class Applier:
         try:
             async with asyncio.timeout(step.timeout):
                 try:
-                    run.domid = await self._made(step, sink)
+                    run.domid = await self._made(step, sink, run.job)
                 except WorkerCrashed as error:
                     if run.intent is None or run.intent.kind != "restart":
                         raise
                     # The guest was running and was promised to come back: nobody would ask again.
                     log.warning("building %s is tried once more: %s", config.name, error)
                     await self.remove_remains(uuid, run.domid)
-                    run.domid = await self._made(step, sink)
+                    run.domid = await self._made(step, sink, run.job)
         except TimeoutError as error:
             what = f"building {config.name}"
             raise OperationTimeout(operation=what, seconds=step.timeout) from error
@@ -244,16 +250,17 @@ class Applier:
         if run.info is not None:
             snapshot.place(run.info)
 
-    async def _made(self, step: Build, sink: ProgressSink) -> Domid:
+    async def _made(self, step: Build, sink: ProgressSink, job: Job) -> Domid:
         hypervisor = self._context.hypervisor
-        if isinstance(step.source, Incoming):
-            return await step.source.take(hypervisor, sink)
-        if step.source is not None:
-            return await hypervisor.restore(step.source, step.config, sink)
-        if step.config.bootloader:  # It may wait for a person: that takes no place of others.
-            return await hypervisor.create(step.config, sink)
-        async with self._builds:
-            return await hypervisor.create(step.config, sink)
+        with job.may_be_cancelled():
+            if isinstance(step.source, Incoming):
+                return await step.source.take(hypervisor, sink)
+            if step.source is not None:
+                return await hypervisor.restore(step.source, step.config, sink)
+            if step.config.bootloader:  # It may wait for a person: that takes no place of others.
+                return await hypervisor.create(step.config, sink)
+            async with self._builds:
+                return await hypervisor.create(step.config, sink)
 
     def _note_domid(self, run: Run, domid: Domid) -> None:
         if run.intent is not None:
@@ -262,9 +269,18 @@ class Applier:
             )
             run.notes.add(note)
 
+    async def _remove_file(self, step: RemoveFile, run: Run) -> None:
+        """What was in it is now in the domain alone, so that must not go any more, even if it
+        cannot be unpaused."""
+        await self._context.files.remove(step.path)
+        managed = self._context.snapshot.managed.get(step.uuid)
+        if managed is not None:
+            self._context.snapshot.managed[step.uuid] = ManagedDomain(managed.config)
+        del run.undo[1:]
+        run.job.final = True
+
     async def _own(self, step: Own, run: Run) -> None:
         domid = _built(run)
-        await asyncio.gather(*run.notes)
         uuid = str(step.config.uuid)
         owned = OwnedDomain(
             uuid,
@@ -276,9 +292,14 @@ class Applier:
             quick=step.quick,
             since=self._context.clock.monotonic(),
         )
-        await self._context.journal.put_owned(owned)
-        if step.replaces is not None and step.replaces != domid:
-            await self._context.journal.drop_owned(uuid, step.replaces)
+        if run.restarts:
+            # The guest was promised to come back: a full disk must not be its end.
+            gone = [(uuid, step.replaces)] if step.replaces not in (None, domid) else []
+            await asyncio.gather(*run.notes, return_exceptions=True)
+            await self._context.journal.settle(NOTHING, put=[owned], drop=gone)
+        else:
+            await asyncio.gather(*run.notes)
+            await self._context.journal.put_owned(owned)
         run.undo.append(("ownership", lambda: self._context.journal.drop_owned(uuid, domid)))
         self._context.snapshot.own(owned)
         self._context.snapshot.let_go(uuid)

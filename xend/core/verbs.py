@@ -88,6 +88,7 @@ class Verbs:
             return  # Halted already; the original was content, too.
         domid = view.domid
         data = {"domid": domid}
+        job.final = True  # Half a domain is nobody's wish.
         async with self._context.intent(job, "destroy", view.uuid, data) as intent:
             await self._applier.end_domain(domid, self._context.settings.destroy_timeout)
             intent.drop.append((view.uuid, domid))

@@ -384,7 +384,14 @@ class SimHypervisor:
         self, domid: Domid, device_class: DeviceClass, device: Any
     ) -> Mapping[str, str]:
         domain = await self._change("attach", domid)
-        publication = self.machine.publication
+        found = self._attach(domain, device_class, device)
+        await self._stage("attach", "connected", domid)
+        return found
+
+    def _attach(
+        self, domain: SimDomain, device_class: DeviceClass, device: Any
+    ) -> Mapping[str, str]:
+        domid, publication = domain.domid, self.machine.publication
         if isinstance(device, Disk):
             if str(disk_number(device.vdev)) in publication.attached(domain, "vbd"):
                 raise refused("device attach", "device already exists in domain", domid)
@@ -410,6 +417,7 @@ class SimHypervisor:
         domain = await self._change("detach", domid)
         if not self.machine.publication.detach(domain, device_class, devid):
             raise refused("device detach", f"no {device_class} {devid}", domid)
+        await self._stage("detach", "gone", domid)
 
     async def detach_pci(self, domid: Domid, device: Pci, *, force: bool = False) -> None:
         domain = await self._change("detach", domid)

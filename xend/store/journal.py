@@ -12,12 +12,14 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from xend.core.ports import Intent, OwnedDomain
+from xend.errors import JournalError
 from xend.model.domain import DomainConfig
 from xend.model.units import Domid
 from xend.store.sqlite import Database
@@ -63,6 +65,9 @@ class SqliteJournal:
         )
         self._boot = boot
         self._now = now
+        self._owed: list[Callable[[sqlite3.Connection], None]] = []
+        """How intents ended that could not be written: whatever is written next comes after that,
+        so that no later start finishes what is long over.  Only for the thread."""
 
     async def start(self) -> None:
         """Opens or makes the file, mode 0600.  A damaged one is put aside, loudly: then running
@@ -86,7 +91,32 @@ class SqliteJournal:
         return row is not None
 
     async def close(self) -> None:
+        await self._database.threads.run(self._pay)
         await self._database.close()
+
+    def _pay(self) -> None:
+        if self._owed:
+            with suppress(JournalError):
+                self._write(lambda db: None)
+
+    def _write(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        """In the thread."""
+
+        def after_what_is_owed(db: sqlite3.Connection) -> T:
+            for write in self._owed:
+                write(db)
+            return call(db)
+
+        result = self._database.transact(after_what_is_owed)
+        self._owed.clear()
+        return result
+
+    def _write_or_owe(self, call: Callable[[sqlite3.Connection], None]) -> None:
+        try:
+            self._write(call)
+        except JournalError as error:
+            log.error("the end of an operation is written later: %s", error)
+            self._owed.append(call)
 
     # -- Intents ---------------------------------------------------------------------------------
 
@@ -131,7 +161,7 @@ class SqliteJournal:
             for owned in put:
                 _put_owned(db, owned)
 
-        await self._run(write)
+        await self._database.threads.run(self._write_or_owe, write)
 
     async def open_intents(self) -> Sequence[Intent]:
         def read(db: sqlite3.Connection) -> list[Intent]:
@@ -143,7 +173,7 @@ class SqliteJournal:
                 for id, kind, uuid, domid, data, created, former in rows
             ]
 
-        return await self._run(read)
+        return await self._database.run(read)
 
     # -- Ownership -------------------------------------------------------------------------------
 
@@ -157,11 +187,11 @@ class SqliteJournal:
         await self._run(write)
 
     async def owned(self) -> Sequence[OwnedDomain]:
-        return await self._run(_read_owned)
+        return await self._database.run(_read_owned)
 
     async def _run(self, call: Callable[..., T], *args: Any) -> T:
         """In one transaction, in the thread."""
-        return await self._database.run(lambda db: call(db, *args))
+        return await self._database.threads.run(self._write, lambda db: call(db, *args))
 
 
 def _domid(value: int | None) -> Domid | None:

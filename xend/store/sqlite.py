@@ -72,7 +72,7 @@ class Database:
         return result
 
     def _counted(self, call: Callable[[sqlite3.Connection], T], durable: bool) -> tuple[T, int]:
-        result = self._transact(call, durable)
+        result = self.transact(call, durable)
         return result, self.connection.total_changes if self.connection is not None else 0
 
     def _checkpoint(self) -> None:
@@ -89,7 +89,8 @@ class Database:
             self._checkpointer.close()
             self._checkpointer = None
 
-    def _transact(self, call: Callable[[sqlite3.Connection], T], durable: bool) -> T:
+    def transact(self, call: Callable[[sqlite3.Connection], T], durable: bool = False) -> T:
+        """As `run`, for who is in that thread already."""
         connection = self.connection
         if connection is None:
             raise JournalError(path=str(self._path), reason="it is not open")

@@ -126,7 +126,7 @@ def operation_document(job: Job) -> dict[str, Any]:
         "started_at": moment(job.started),
         "finished_at": moment(job.finished),
         "error": problem(job.error) if job.error else None,
-        "cancellable": active,
+        "cancellable": active and not job.final,
         "links": {
             "self": f"/v1/operations/{job.id}",
             "domain": f"/v1/domains/{job.uuid}" if job.uuid else None,

@@ -109,5 +109,12 @@ async def cancel_operation(service: Service, _: Operator, id: str) -> JSONRespon
             state=job.status.value,
             verb="cancel",
         )
+    if job.final:
+        raise DomainStateError(
+            "The operation can only go forward now",
+            domain=job.name,
+            state=job.status.value,
+            verb="cancel",
+        )
     service.jobs.cancel(id)
     return JSONResponse(operation_document(job), 202)
