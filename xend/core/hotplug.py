@@ -14,7 +14,7 @@ from xend.core.ports import DeviceClass
 from xend.core.reservations import random_mac
 from xend.core.validate import check_device
 from xend.core.views import DomainView
-from xend.errors import ConflictError, InvalidArgument, WorkerCrashed, XendError
+from xend.errors import ConflictError, InvalidArgument, XendError
 from xend.model.devices import Device, Disk, Pci, Vfb, Vif, Vkbd
 from xend.model.domain import DomainConfig
 from xend.model.status import DeviceView
@@ -175,8 +175,8 @@ class Hotplug:
                     await self._context.hypervisor.detach_device(
                         view.domid, device_class, found.devid, force=force
                     )
-            except (WorkerCrashed, asyncio.CancelledError):
-                # Nobody has said whether the guest has let go of it.
+            except (XendError, asyncio.CancelledError):
+                # It may be gone all the same.
                 if not job.abandoned:
                     with intent.kept_if_it_fails():
                         await settle_hotplug(self._context, data, view)
