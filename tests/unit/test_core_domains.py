@@ -24,6 +24,7 @@ from xend.errors import (
     ResourceError,
     XendError,
 )
+from xend.model.devices import Disk
 from xend.model.status import Origin, PowerState
 from xend.model.units import DOM0, Domid, KiB, kib
 from xend.sim.hypervisor import no_faults
@@ -126,6 +127,51 @@ async def test_what_is_taken_is_refused(host: SimHost, second: dict[str, Any], t
     assert str(caught.value) == text.replace("SAME", f"{first.uuid} is the uuid of 'web'")
     assert host.free == free
     assert await host.names() == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "refused"),
+    [
+        ("w", "w", True),
+        ("w", "r", True),
+        ("r", "w", True),
+        ("r", "r", False),
+        ("w", "w!", False),
+        ("w", "r!", False),
+        ("w!", "w", True),
+    ],
+)
+async def test_a_disk_that_another_domain_has(
+    host: SimHost, first: str, second: str, refused: bool
+) -> None:
+    await host.service.create(guest("web", disks=(shared(first),)))
+    other = guest("other", disks=(shared(second),))
+    if refused:
+        with pytest.raises(ConflictError, match=r"/srv/web\.img is in use by domain 'web'"):
+            await host.service.create(other)
+        assert await host.names() == ["web"]
+        await host.service.create(guest("other"))
+        with pytest.raises(ConflictError, match=r"Mode '.!' shares it all the same"):
+            await host.service.attach_device("other", "vbd", shared(second))
+        await host.service.destroy("web")
+        await host.service.attach_device("other", "vbd", shared(second))
+    else:
+        await host.service.create(other)
+        assert await host.names() == ["web", "other"]
+
+
+async def test_a_disk_of_its_own_predecessor_is_free(host: SimHost) -> None:
+    await host.service.create(guest("web", disks=(shared("w"),)))
+    await host.service.reset("web")
+    await host.service.new(guest("halted", disks=(shared("w"),)))
+    with pytest.raises(ConflictError, match="in use by domain 'web'"):
+        await host.service.start_domain("halted")
+    await host.service.destroy("web")
+    await host.service.start_domain("halted")
+
+
+def shared(access: str) -> Disk:
+    return disk().model_copy(update={"access": access})
 
 
 async def test_the_name_of_a_halted_managed_domain_is_taken(host: SimHost) -> None:

@@ -120,6 +120,9 @@ class Hotplug:
                         value=device.vdev,
                         domain=view.name,
                     )
+            if view.domid is not None:
+                views = self._context.snapshot.views()
+                self._context.reserved.check_disk(device, view.uuid, views)
         elif isinstance(device, Vif):
             taken = self._context.reserved.taken_macs(self._context.snapshot.views())
             own = {other.mac for other in devices if isinstance(other, Vif)}
