@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.lab.screen import rendered
 from tests.lab.terminal import PROMPT, Ended, Terminal, Unexpected, stdout_or_none
 
 CONFIG = """\
@@ -30,6 +32,7 @@ vif = [ "mac=00:16:3e:63:b7:a0,bridge=xenbr0" ]
 """
 CONFIG_PATH = Path("/etc/xen/prospero")
 GUEST_PROMPT = r"\[root@prospero [^\n\]]*\]# "
+SHOWN_PROMPT = "[root@prospero ~]# "
 GUEST_ADDRESS = "10.77.0.2"
 HOST_ADDRESS = "10.77.0.1"
 ESCAPE = "\x1d"  # CTRL-]
@@ -87,12 +90,15 @@ class QuickStart:
         """xm create -c prospero: pygrub's menu, then the boot, then a login prompt."""
         terminal = self.terminal
         terminal.child.sendline("xm create -c prospero")
-        seen = terminal.wait_for("to boot the selected OS", alive=True)
-        seen += terminal.wait_for(r"Linux version [^\n]*\n", timeout=BOOT_TIMEOUT, alive=True)
-        seen += terminal.wait_for("prospero login: ", timeout=BOOT_TIMEOUT, alive=True)
-        terminal.show(PROMPT + seen)
+        raw = ""
+        for milestone in ("to boot the selected OS", r"Linux version [^\n]*\n", "prospero login: "):
+            terminal.wait_for(milestone, timeout=BOOT_TIMEOUT, alive=True)
+            raw += terminal.raw
+        seen = re.sub(r"\n{3,}", "\n\n", rendered(PROMPT + raw))
+        terminal.show(seen)
         assert 'Using config file "/etc/xen/prospero".' in seen, seen
-        assert "Prospero Linux" in seen, "pygrub's menu does not name the guest's entry"
+        assert re.search("│ Prospero Linux .*│\n", seen), "pygrub's menu does not name the entry"
+        assert re.search(r"\nStarted domain prospero \(id=\d+\)\n", seen), seen
 
     def look_around_in_guest(self) -> None:
         """Log in; its disk and network card are Xen's paravirtual ones."""
@@ -100,6 +106,7 @@ class QuickStart:
         messages = self._in_guest("dmesg | grep -E 'blkfront|xvda|netfront|vif'")
         assert re.search(r"blkfront: xvda", messages), messages
         assert re.search(r"netfront|Initialising Xen virtual ethernet", messages), messages
+        assert "eth0 is a Xen paravirtual device" in messages, messages
         assert "/dev/xvda1" in self._in_guest("mount | grep ' / '")
         card = self._in_guest("ifconfig eth0")
         assert "00:16:3E:63:B7:A0" in card, card
@@ -109,7 +116,7 @@ class QuickStart:
         terminal = self.terminal
         terminal.type(ESCAPE)
         seen = terminal.wait_for(re.escape(PROMPT))
-        terminal.show("^]\n" + seen.removesuffix(PROMPT))
+        terminal.show(SHOWN_PROMPT + "^]\n" + seen.removesuffix(PROMPT))
         assert terminal.status() == 0
 
     def list_running(self) -> None:
@@ -181,7 +188,8 @@ class QuickStart:
         output = self.terminal.command("xm shutdown -w prospero", timeout=BOOT_TIMEOUT)
         assert self.terminal.status() == 0
         assert "Domain prospero terminated" in output, output
-        assert list(self._listed()) == ["Domain-0"]
+        rows = self._listed()
+        assert list(rows) == ["Domain-0"], rows
 
     def hypervisor_messages(self) -> None:
         """xm dmesg."""
@@ -216,7 +224,8 @@ class QuickStart:
         terminal.child.sendline("root")
         terminal.wait_for("Password: ")
         terminal.child.sendline("prospero")
-        terminal.show("prospero login: root\nPassword:" + terminal.wait_for(GUEST_PROMPT))
+        greeting = re.sub(GUEST_PROMPT, "", terminal.wait_for(GUEST_PROMPT))
+        terminal.show("prospero login: root\nPassword:" + re.sub(r"\n{2,}", "\n", greeting))
 
     def _in_guest(self, line: str) -> str:
         """Logged in on the console: types `line` there."""
@@ -224,13 +233,14 @@ class QuickStart:
         terminal.child.sendline(line)
         seen = terminal.wait_for(GUEST_PROMPT)
         output = seen.partition("\n")[2].rpartition("\n")[0]
-        terminal.show("[root@prospero ~]# " + line + "\n" + output)
+        terminal.show(SHOWN_PROMPT + line + "\n" + output)
         return output
 
     def _attach_to_login(self, command: str) -> None:
         """Attaches, again if the console moves meanwhile, until there is a login prompt."""
         terminal = self.terminal
         deadline = time.monotonic() + BOOT_TIMEOUT
+        terminal.show(PROMPT + command)
         terminal.child.sendline(command)
         while True:
             time.sleep(1)
@@ -270,7 +280,8 @@ def main() -> int:
         try:
             QuickStart(terminal).run()
         except AssertionError as error:
-            print(f"\nThe quick start failed: {error}", file=sys.stderr)
+            step = traceback.extract_tb(error.__traceback__)[-1]
+            print(f"\nThe quick start failed: {str(error) or step.line}", file=sys.stderr)
             return 1
         terminal.heading(f"Done, in {time.monotonic() - began:.0f} s")
     return 0

@@ -33,6 +33,8 @@ class Terminal:
         self._started = time.monotonic()
         self._echo_to = echo_to
         self._timeout = timeout
+        self.raw = ""
+        """What `wait_for` has seen last, with all control sequences."""
         self.child = pexpect.spawn(
             "/bin/bash",
             ["--norc", "--noprofile", "--noediting"],
@@ -94,7 +96,8 @@ class Terminal:
             ) from None
         if found == 1:
             raise Ended(f"the command ended before {pattern!r} came:\n{self._screen()}")
-        return readable(str(self.child.before) + str(self.child.after))
+        self.raw = str(self.child.before) + str(self.child.after)
+        return readable(self.raw)
 
     def _screen(self) -> str:
         return readable(str(self.child.before or ""))[-3000:]

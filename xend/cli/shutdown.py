@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _RECREATING_SECONDS = 30
 """How long a rebooting domain may be missing."""
-_TEARDOWN_SECONDS = 10
-"""How long a domain that has shut down may wait for its end."""
+_TEARDOWN_SECONDS = 120
+"""How long a domain that has shut down may wait for its end: libxl alone grants each hotplug script
+40 s, and each back end 10."""
 
 _USAGE = "[options] [DOM]\n\nAsk domains to shut down.\n"
 _LONG = ("help", "all", "wait", "halt", "reboot")
