@@ -404,9 +404,7 @@ def test_output_that_nobody_reads(xend: Callable[[str], None], folder: Path, nam
     assert err == ""
 
 
-def test_a_daemon_that_does_not_come_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_daemon_that_does_not_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client waits and tries again for a moment, and then says so."""
     monkeypatch.setattr(server, "RESTART_PATIENCE", 0.5)
     run = tmp_path / "run"

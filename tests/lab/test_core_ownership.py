@@ -124,6 +124,11 @@ async def test_what_xl_does_to_ours_is_in_our_list_within_a_second(tmp_path: Pat
             return await host.names() == [name]
 
         assert await host.until(renamed, 5) < 1
+
+        async def kept() -> bool:  # Else it would have its old name again after a reboot.
+            return [each.config.name for each in await host.journal.owned()] == [name]
+
+        await host.until(kept, 5)
         await xl("mem-set", name, "100")
 
         async def smaller() -> bool:
