@@ -1,4 +1,4 @@
-"""A cancel on real Xen, at whatever moment it comes: what was done is taken back, or has been done."""
+"""A cancel on real Xen, at whatever moment it comes: it is taken back, or it has been done."""
 
 from __future__ import annotations
 
