@@ -105,6 +105,27 @@ async def test_an_operation_can_be_cancelled(host: Host, rest: httpx.AsyncClient
     assert len((await rest.get("/v1/domains")).json()["items"]) == 1
 
 
+async def test_an_operation_that_can_only_go_forward_refuses_a_cancel(
+    host: Host, rest: httpx.AsyncClient
+) -> None:
+    await made(rest)
+    release = asyncio.Event()
+
+    async def hang(operation: str, _stage: str, _domid: Domid | None) -> None:
+        if operation == "destroy":
+            await release.wait()
+
+    host.hypervisor.faults = hang
+    answer = await rest.post("/v1/domains/prospero/actions/destroy")
+    place = answer.headers["location"]
+    while (shown := (await rest.get(place)).json())["cancellable"]:
+        await asyncio.sleep(0.01)
+    assert shown["status"] == "running"
+    check_problem(await rest.delete(place), 409, "domain.bad-state")
+    release.set()
+    assert (await rest.get(place, params={"wait": 10})).json()["status"] == "done"
+
+
 async def test_the_life_of_a_domain(rest: httpx.AsyncClient) -> None:
     await made(rest)
 

@@ -33,7 +33,8 @@ A change is an *operation*.  It answers `202 Accepted` at once, with its address
 `Prefer: wait=30` (or `?wait=30`) waits up to 30 s for the result instead.  Operations and their
 progress can be looked at, waited for and cancelled under `/v1/operations`; they survive a restart
 of the daemon: one that was cut off is `interrupted`, what it did has been finished or undone, and
-`links.domain` tells which.
+`links.domain` tells which.  A cancel takes back what was done; one that can only go forward (a
+destroy that has begun, a save that is complete) is not `cancellable`, and refuses it (409).
 
 ```sh
 curl --unix-socket /var/run/xend/rest.sock -X POST -H 'Prefer: wait=60' \\
