@@ -253,6 +253,15 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillHost]:
             run("/etc/init.d/xend", "start")
 
 
+@pytest.fixture(autouse=True)
+def _a_failure_stays_one(host: KillHost, request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a failed test leaves half-way is no ground for the next."""
+    before = request.session.testsfailed
+    yield
+    if request.session.testsfailed > before:
+        host.begin_again(BYSTANDER)
+
+
 def _bystander(host: KillHost) -> tuple[int, int]:
     """Its domid and how long it is up, in seconds, as xend says."""
     line = host.xm_must("uptime", BYSTANDER).splitlines()[-1]
