@@ -109,18 +109,19 @@ async def test_an_operation_that_can_only_go_forward_refuses_a_cancel(
     host: Host, rest: httpx.AsyncClient
 ) -> None:
     await made(rest)
-    release = asyncio.Event()
+    hanging, release = asyncio.Event(), asyncio.Event()
 
     async def hang(operation: str, _stage: str, _domid: Domid | None) -> None:
         if operation == "destroy":
+            hanging.set()
             await release.wait()
 
     host.hypervisor.faults = hang
     answer = await rest.post("/v1/domains/prospero/actions/destroy")
     place = answer.headers["location"]
-    while (shown := (await rest.get(place)).json())["cancellable"]:
-        await asyncio.sleep(0.01)
-    assert shown["status"] == "running"
+    await hanging.wait()
+    shown = (await rest.get(place)).json()
+    assert (shown["status"], shown["cancellable"]) == ("running", False)
     check_problem(await rest.delete(place), 409, "domain.bad-state")
     release.set()
     assert (await rest.get(place, params={"wait": 10})).json()["status"] == "done"

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.killing import Killing, KillSwitch
+from tests.killing import Killing, KillSwitch, tried
 from tests.lab.conftest import SETTLE, free_memory, run
 from tests.lab.guests import LINUX_INITRD, LINUX_KERNEL, TINY_KERNEL
 from xend.core.domains import DomainService, ServiceSettings
@@ -295,6 +295,7 @@ async def test_killed_at_every_journalled_step(name: str, tmp_path: Path) -> Non
     finally:
         await host.files.close()
         await _sweep()
+    tried("the service, on real Xen", len(killed))
     print(f"{name}: killed at {len(killed)} points: {killed}")
     assert len(killed) >= 4
 

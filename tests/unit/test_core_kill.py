@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.killing import Killing, KillSwitch
+from tests.killing import Killing, KillSwitch, tried
 from tests.simhost import SimHost, disk, guest, vif
 from xend.errors import WorkerCrashed
 from xend.model.domain import DomainConfig, ShutdownAction
@@ -270,15 +270,13 @@ async def _check(host: SimHost, scenario: Scenario, bystander: Domid | None, poi
     assert len({domain.name for domain in running}) == len(running), where
     owned = {(each.uuid, each.domid) for each in await host.journal.owned()}
     assert owned == {(domain.vm, domain.domid) for domain in running}, where
-    memory = sum(domain.memory for domain in host.machine.domains.values())
+    memory = sum(domain.taken for domain in host.machine.domains.values())
     assert host.free == host.machine.total - memory, where
     assert {view.origin for view in views} <= {Origin.HOST, Origin.XEND}, where
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_killed_at_every_point(
-    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+async def test_killed_at_every_point(name: str, tmp_path: Path) -> None:
     points: list[str] = []
     passed: list[str] = []
     for at in range(1, 100):
@@ -290,7 +288,7 @@ async def test_killed_at_every_point(
         points.append(point)
     else:
         pytest.fail(f"it never ended: {passed}")
-    record_property("kill points", len(points))
+    tried("the service, on the simulator", len(points))
     print(f"{name}: killed at {len(points)} points")
     assert len(points) >= 2
 
@@ -342,6 +340,7 @@ async def test_the_worker_is_killed_at_every_stage(name: str, tmp_path: Path) ->
                 if name in ("create", "start", "restore", "resume"):
                     assert host.free == free, killer.killed
             if not killer.killed:
+                tried("the worker, on the simulator", at - 1)
                 print(f"{name}: the worker was killed at {at - 1} points")
                 assert at > (1 if name == "dump-core" else 2)
                 return

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.killing import Killing, KillSwitch
+from tests.killing import Killing, KillSwitch, tried
 from tests.simhost import SimHost, disk, guest, vif
 from xend.errors import WorkerCrashed, XendError
 from xend.model.status import Origin, PowerState
@@ -187,5 +187,6 @@ async def test_storms(group: int, tmp_path: Path) -> None:
             storm.switch.arm(NEVER)
             await host.close()
         killed += storm.killed
+    tried(f"the service, in storms of {SEEDS} seeds on the simulator", len(killed))
     print(f"killed {len(killed)} times, at {len(set(killed))} different points")
     assert len(killed) >= SEEDS // 5

@@ -16,7 +16,7 @@ from typing import Literal
 
 import pytest
 
-from tests.killing import Killing
+from tests.killing import Killing, tried
 from tests.simhost import SimHost, guest
 from tests.unit.test_core_kill import SCENARIOS, Scenario, _check
 from xend.core.jobs import Job
@@ -219,10 +219,10 @@ async def _until_over(host: SimHost, acting: asyncio.Future[object], known: set[
 @pytest.mark.parametrize("trouble", ["cancel", "fails once", "disk full"])
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_trouble_at_every_point(name: str, trouble: Trouble, tmp_path: Path) -> None:
-    for tried in range(100):
-        folder = tmp_path / str(tried)
+    for number in range(100):
+        folder = tmp_path / str(number)
         folder.mkdir()
-        if await _run(folder, name, tried + 1, trouble) is None:
-            print(f"{name}: {trouble} at {tried} points")
+        if await _run(folder, name, number + 1, trouble) is None:
+            tried(f"no kill, but {trouble}, on the simulator", number)
             return
     pytest.fail("it never ended")
