@@ -14,6 +14,7 @@ from tests.faces.loopprobe import LoopProbe
 from xend.api.faces import Faces, FaceSpec
 from xend.api.facts import LinuxFacts
 from xend.api.rest.parts import RestParts
+from xend.api.rest.security_rules import RestRules
 from xend.api.sockets import Listeners, UnixAddress, make_directory
 from xend.config.domainsxp import decode_managed, encode_managed
 from xend.console.hub import Consoles
@@ -131,7 +132,8 @@ async def rest_parts(
     stack.push_async_callback(consoles.close)
     counters = SimCounters(hypervisor.machine)
     loop = Heartbeat(lambda: None, None)
-    return RestParts(records, audit, consoles, counters, operations, loop, (folder,))
+    rules = RestRules(images=(folder, Path("/boot"), Path("/srv")))
+    return RestParts(records, audit, consoles, counters, operations, loop, (folder,), rules)
 
 
 class Stage:

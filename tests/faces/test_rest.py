@@ -339,3 +339,28 @@ async def test_progress_is_shown(host: Host, rest: httpx.AsyncClient) -> None:
     assert (await rest.get(place)).json()["progress"]["stage"]
     release.set()
     assert (await rest.get(place, params={"wait": 10})).json()["status"] == "done"
+
+
+async def test_an_integral_number_is_an_integer(rest: httpx.AsyncClient) -> None:
+    text = '{"name": "ariel", "memory": 65536.0, "kernel": "/boot/vmlinuz"}'
+    headers = {"Content-Type": "application/json", **WAIT}
+    response = await rest.post("/v1/domains?define=true", content=text, headers=headers)
+    assert response.status_code == 201
+    assert (await rest.get("/v1/domains/ariel/config")).json()["memory"] == 65536
+
+
+async def test_the_fields_of_an_operation_that_failed(rest: httpx.AsyncClient) -> None:
+    """The pointer is that of the body that was sent, and the operation has an address."""
+    await made(rest)
+    for path, body, pointer in (
+        ("vcpus", {"online": 9}, "/online"),
+        ("memory", {"target": 1 << 40}, "/target"),
+        ("memory", {}, ""),
+    ):
+        response = await rest.patch(f"/v1/domains/prospero/{path}", json=body, headers=WAIT)
+        document = check_problem(response, 422, "argument.invalid")
+        assert document.get("pointer", "") == pointer
+        if body:
+            operation = (await rest.get(document["operation"])).json()
+            assert operation["error"]["pointer"] == pointer
+            assert response.headers["operation-location"] == document["operation"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -59,7 +60,131 @@ async def test_a_slow_body(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_what_is_not_http(host: Host) -> None:
     check_raw(await answer_of(host, b"GARBAGE\r\n\r\n"), 400, "http.bad-request")
     head = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 70000
-    check_raw(await answer_of(host, head), 400, "http.bad-request")
+    check_raw(await answer_of(host, head), 431, "http.request-header-fields-too-large")
+
+
+@pytest.mark.usefixtures("rest")
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        (b"Content-Length: 5\r\nTransfer-Encoding: chunked", 400, "http.bad-request"),
+        (b"Content-Length: 5\r\nContent-Length: 6", 400, "http.bad-request"),
+        (b"Transfer-Encoding: gzip, chunked", 501, "http.not-implemented"),
+        (b"X: " + b"x" * 70000, 431, "http.request-header-fields-too-large"),
+        (b"\r\n".join(b"x%d: y" % n for n in range(300)), 431, None),
+    ],
+)
+async def test_heads_that_two_servers_may_read_differently_or_that_are_too_large(
+    host: Host, head: bytes, status: int, code: str | None
+) -> None:
+    request = b"POST /v1/validate HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n"
+    smuggled = b"0\r\n\r\nGET /v1/healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    client = await RawClient.open(host.rest)
+    await client.send(request + smuggled)
+    check_raw(await client.answer(), status, code or "http.request-header-fields-too-large")
+    assert await client.rest() == b""
+    await client.close()
+
+
+@pytest.mark.usefixtures("rest")
+async def test_an_address_that_is_too_long(host: Host) -> None:
+    head = b"GET /v1/domains?filter=" + b"x" * 20000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = await answer_of(host, head)
+    assert answer.status == 414 and answer.headers["connection"] == "close"
+
+
+@pytest.mark.usefixtures("rest")
+async def test_an_address_with_its_server(host: Host) -> None:
+    head = b"GET http://xend/v1/healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = await answer_of(host, head)
+    assert answer.status == 200 and json.loads(answer.body) == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name", "meant"),
+    [
+        ("GET", "/v1/domains?lmit=1", "lmit", "limit"),
+        ("DELETE", "/v1/domains/prospero?fource=true", "fource", "force"),
+        ("POST", "/v1/domains?defin=true", "defin", "define"),
+        ("GET", "/v1/domains/prospero/logs?limit=1&limit=2", "limit", None),
+        ("GET", "/v1/healthz?x=", "x", None),
+    ],
+)
+async def test_parameters_that_there_are_not(
+    rest: httpx.AsyncClient, method: str, path: str, name: str, meant: str | None
+) -> None:
+    document = check_problem(await rest.request(method, path), 422, "query.invalid")
+    assert document["parameter"] == name
+    assert meant is None or f"did you mean '{meant}'?" in document["detail"]
+    assert (await rest.get("/v1/domains/prospero")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("/v1/domains", {"name": "a", "memory": "65536", "kernel": "/k"}, "/memory"),
+        ("/v1/domains", {"name": "a", "memory": 65536, "kernel": "/k", "vcpus": True}, "/vcpus"),
+        ("/v1/domains/prospero/disks", {"path": "/x", "vdev": "xvdb", "bootable": 1}, "/bootable"),
+        ("/v1/domains/prospero/actions/trigger", {"trigger": "nmi", "vcpu": "0"}, "/vcpu"),
+        ("/v1/tokens", {"name": "a", "role": "viewer", "expires_in": "60"}, "/expires_in"),
+        ("/v1/cpupools", {"name": "a", "cpus": ["1"]}, "/cpus/0"),
+        ("/v1/domains/prospero/console", {"force": "yes"}, "/force"),
+    ],
+)
+async def test_types_that_are_only_alike(
+    rest: httpx.AsyncClient, path: str, body: dict[str, Any], pointer: str
+) -> None:
+    document = check_problem(await rest.post(path, json=body), 422, "request.invalid")
+    assert document["pointer"] == pointer
+
+
+@pytest.mark.parametrize("path", ["/v1/domains", "/v1/validate", "/v1/tokens", "/v1/cpupools"])
+async def test_a_field_that_is_there_twice(rest: httpx.AsyncClient, path: str) -> None:
+    text = '{"name": "a", "name": "b", "memory": 65536, "kernel": "/k", "role": "viewer"}'
+    headers = {"Content-Type": "application/json"}
+    response = await rest.post(path, content=text, headers=headers)
+    assert "'name'" in check_problem(response, 400, "http.malformed-body")["detail"]
+
+
+@pytest.mark.parametrize("path", ["/v1/tokens", "/v1/domains/prospero/console", "/v1/restore"])
+async def test_bodies_are_json_by_their_type_too(rest: httpx.AsyncClient, path: str) -> None:
+    headers = {"Content-Type": "text/plain"}
+    response = await rest.post(path, content="{}", headers=headers)
+    check_problem(response, 415, "http.unsupported-media-type")
+
+
+async def test_an_error_of_xend_itself_is_a_problem_too(
+    host: Host, rest: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("details")
+
+    monkeypatch.setattr(host.service, "lookup", broken)
+    response = await rest.get("/v1/domains/prospero")
+    assert "RuntimeError" not in response.text
+    check_problem(response, 500, "http.internal-server-error")
+    monkeypatch.undo()
+
+
+async def test_what_there_is_not_says_where_to_look(rest: httpx.AsyncClient) -> None:
+    document = check_problem(await rest.get("/v1/domains/"), 404, "http.not-found")
+    assert "did you mean /v1/domains?" in document["detail"]
+    assert "openapi.json" in document["hint"]
+    document = check_problem(await rest.delete("/v1/domains"), 405, "http.method-not-allowed")
+    assert document["detail"] == "DELETE is not possible here, but GET, HEAD, POST"
+
+
+async def test_head_and_options(rest: httpx.AsyncClient) -> None:
+    full, head = await rest.get("/v1/host"), await rest.head("/v1/host")
+    assert head.status_code == 200 and head.content == b""
+    for name in ("etag", "content-type", "content-length"):
+        assert head.headers[name] == full.headers[name]
+    again = await rest.head("/v1/host", headers={"If-None-Match": head.headers["etag"]})
+    assert again.status_code == 304
+    assert (await rest.head("/v1/domains/nobody")).status_code == 404
+    assert (await rest.head("/v1/events")).status_code == 405
+    options = await rest.options("/v1/domains")
+    assert options.status_code == 204 and options.headers["allow"] == "GET, HEAD, POST"
 
 
 async def test_bodies_that_are_not_json(rest: httpx.AsyncClient) -> None:

@@ -47,7 +47,7 @@ SAMPLES: Mapping[str, Any] = {
 
 @pytest.fixture(scope="module")
 def described() -> dict[str, Any]:
-    app = build(Mock(), Mock(), Mock(), Mock())
+    app = build(Mock(), Mock(), Mock(), Mock(), Mock())
     document: dict[str, Any] = app.fastapi.openapi()
     return document
 

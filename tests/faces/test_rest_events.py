@@ -80,6 +80,40 @@ async def test_both_streams_have_the_same(host: Host, rest: httpx.AsyncClient) -
     assert operation.json()["status"] == "done"
 
 
+async def test_json_lines(host: Host, rest: httpx.AsyncClient) -> None:
+    await made(rest)
+    headers = {"Accept": "application/x-ndjson"}
+    async with rest.stream("GET", "/v1/events?since=0", headers=headers) as response:
+        assert response.headers["content-type"] == "application/x-ndjson"
+
+        async def documents() -> AsyncIterator[dict[str, Any]]:
+            async for line in response.aiter_lines():
+                yield json.loads(line)
+
+        lines = await until(documents(), "done")
+    async with websocket(host, "?since=0") as socket:
+        assert await received(socket, "done") == lines
+
+
+async def test_what_a_reader_says_is_of_no_interest(host: Host, rest: httpx.AsyncClient) -> None:
+    async with websocket(host) as socket:
+        for word in (b"\x00\xff", "text", b""):
+            await socket.send(word)
+        await made(rest)
+        assert (await received(socket, "done"))[-1]["ids"]["verb"] == "create"
+
+
+async def test_a_websocket_to_nowhere(host: Host) -> None:
+    for path in ("/v1/nothing", "/v1/domains"):
+        with pytest.raises(InvalidStatus) as refused:
+            await unix_connect(str(host.rest), f"ws://xend{path}")
+        assert refused.value.response.status_code == 404
+        assert json.loads(refused.value.response.body)["code"] == "http.not-found"
+    with pytest.raises(InvalidStatus) as refused:
+        await websocket(host, "?sinse=1")
+    assert json.loads(refused.value.response.body)["parameter"] == "sinse"
+
+
 async def test_topics(host: Host, rest: httpx.AsyncClient) -> None:
     start = host.service.events.newest
     await made(rest)

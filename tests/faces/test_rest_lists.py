@@ -74,6 +74,21 @@ async def test_pages(rest: httpx.AsyncClient) -> None:
     assert page["next"] is None
 
 
+async def test_the_next_page_has_an_address(rest: httpx.AsyncClient) -> None:
+    """For JSON lines there is no other place for it."""
+    headers = {"Accept": "application/x-ndjson"}
+    path, names = "/v1/domains?limit=2&sort=-name&fields=name", []
+    while path:
+        response = await rest.get(path, headers=headers)
+        names += [json.loads(line)["name"] for line in response.text.splitlines()]
+        path = response.links["next"]["url"] if "next" in response.links else ""
+    assert names == sorted(names, reverse=True) and len(names) > 4
+    audit = await rest.get("/v1/audit?limit=1")
+    assert audit.links["next"]["url"] == f"/v1/audit?limit=1&cursor={audit.json()['next']}"
+    tag = {"If-None-Match": audit.headers["etag"]}
+    assert (await rest.get("/v1/audit?limit=1", headers=tag)).status_code == 304
+
+
 async def test_a_page_is_not_shifted_by_what_comes(rest: httpx.AsyncClient) -> None:
     first = (await rest.get("/v1/domains", params={"limit": 2, "sort": "name"})).json()
     await made(rest, "aaa", define=True)

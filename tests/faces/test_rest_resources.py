@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -178,6 +179,25 @@ async def test_files_lie_where_the_configuration_says(
     for address in (f"{HERE}/actions/save", f"{HERE}/actions/dump-core", "/v1/restore"):
         response = await rest.post(address, json={"path": path}, headers=WAIT)
         check_problem(response, 422 if path == "relative" else 403, code)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\0b", "loop/x", "fifo", "nowhere/x", "", "x" * 5000, "../" * 50 + "etc/passwd"]
+)
+async def test_what_is_no_file(host: Host, rest: httpx.AsyncClient, name: str) -> None:
+    """It is said at once, nothing is waited for, and no operation is begun."""
+    await made(rest)
+    (host.folder / "loop").symlink_to("loop")
+    os.mkfifo(host.folder / "fifo")
+    path = f"{host.folder}/{name}"
+    for address in (f"{HERE}/actions/save", f"{HERE}/actions/dump-core", "/v1/restore"):
+        response = await rest.post(address, json={"path": path}, headers=WAIT)
+        if name.startswith("../"):
+            check_problem(response, 403, "permission-denied")
+        else:
+            check_problem(response, 422, "argument.invalid")
+        assert response.json()["pointer"] == "/path"
+    assert len((await get(rest, "/v1/operations"))["items"]) == 1
 
 
 async def test_links_do_not_lead_out(host: Host, rest: httpx.AsyncClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import ssl
@@ -17,9 +18,12 @@ from fastapi.routing import APIRoute
 
 from tests.faces.conftest import Host
 from tests.faces.daemonprocess import free_port
+from tests.faces.restclient import WAIT
 from xend.api.faces import FaceSpec
 from xend.api.peer import Peer, peer_of
 from xend.api.rest.app import ROUTERS
+from xend.api.rest.audit import REFUSALS_AT_ONCE, RefusalBudget
+from xend.api.rest.hostpaths import named_in
 from xend.api.rest.openapi import OPEN
 from xend.api.rest.security import Gatekeeper
 from xend.api.rest.security_limits import FAILURES, FIRST_WAIT, LoginLimiter, TooManyFailures
@@ -84,8 +88,8 @@ async def test_a_token_is_kept_as_a_hash_and_shown_once(host: Host, admin: Async
 
 
 async def test_roles(host: Host, admin: AsyncClient) -> None:
-    await admin(calls.create({"name": "web", "memory": 65536, "kernel": "/k"}, wait=10))
-    new = {"name": "new", "memory": 65536, "kernel": "/k"}
+    await admin(calls.create({"name": "web", "memory": 65536, "kernel": "/boot/vmlinuz"}, wait=10))
+    new = {"name": "new", "memory": 65536, "kernel": "/boot/vmlinuz"}
     wanted = {
         "viewer": (200, 403, 403, 403, 403),
         "operator": (200, 200, 201, 403, 403),
@@ -372,3 +376,142 @@ async def test_the_audit_has_pages(admin: AsyncClient) -> None:
         if cursor is None:
             break
     assert seen == [5, 4, 3, 2, 1]
+
+
+# -- Files of the host -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("document", "paths"),
+    [
+        ({"kernel": "/boot/k", "cmdline": "root=/dev/xvda", "name": "/x"}, ["/boot/k"]),
+        ({"bootloader": "pygrub"}, []),
+        ({"bootloader": "../x"}, ["/../x"]),
+        ({"bootloader_args": "--kernel=/vmlinuz --output=/etc/x"}, ["/etc/x"]),
+        ({"disks": [{"scheme": "phy", "path": "vg0/root"}]}, ["/dev/vg0/root"]),
+        ({"disks": [{"scheme": "phy", "path": "../etc/shadow"}]}, ["/dev/../etc/shadow"]),
+        ({"disks": [{"scheme": "tap:qcow2", "path": "/srv/x,y"}]}, ["/srv/x,y"]),
+        ({"disks": [{"scheme": "tap:nbd", "path": "host:10809"}]}, []),
+        ({"disks": [{"scheme": "file", "path": "", "device_type": "cdrom"}]}, []),
+        ({"vifs": [{"script": "vif-bridge", "bridge": "xenbr0"}]}, []),
+        ({"vifs": [{"script": "/tmp/evil"}]}, ["/tmp/evil"]),
+        (
+            {"platform": {"serial": "file:/etc/x", "a": ["-drive file=/y,if=none"]}},
+            ["/etc/x", "/y"],
+        ),
+        ({"p9s": [{"path": "/etc", "tag": "t"}]}, ["/etc"]),
+    ],
+)
+def test_the_files_that_a_configuration_names(document: dict[str, Any], paths: list[str]) -> None:
+    assert [path for _pointer, path in named_in(document)] == paths
+
+
+async def local(host: Host, folder: Path, port: int, admin: AsyncClient, role: str) -> AsyncClient:
+    """A client by token; configurations may name files below `folder`."""
+    host.faces.rest.rules = RestRules(images=(folder, Path("/boot"), Path("/dev")))
+    return AsyncClient(f"http://127.0.0.1:{port}", token=await token(admin, role))
+
+
+async def test_configurations_name_only_files_that_are_allowed(
+    host: Host, admin: AsyncClient, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "good").write_text("")
+    (images / "out").symlink_to("/etc")
+    (images / "loop").symlink_to("loop")
+    port = await opened(host)
+    base = {"name": "prospero", "memory": 65536, "kernel": "/boot/vmlinuz"}
+    async with await local(host, images, port, admin, "admin") as remote:
+        for path, wanted in (
+            ("/etc/shadow", 403),
+            (f"{images}/../x", 403),
+            (f"{images}/out/shadow", 403),
+            (f"{images}/loop/x", 422),
+            (f"{images}/a\0b", 422),
+        ):
+            disk = {"scheme": "file", "path": path, "vdev": "xvda"}
+            response = await remote.response(calls.create({**base, "disks": [disk]}))
+            assert response.status_code == wanted, response.text
+            assert response.json()["pointer"] == "/disks/0/path"
+            text = json.dumps({**base, "disks": [disk]})
+            assert await status(remote, calls.validate(text, "application/json")) == wanted
+        kernel = {**base, "kernel": "/root/vmlinuz"}
+        response = await remote.response(calls.create(kernel))
+        assert response.json()["fields"]["option"] == "xend-rest-image-paths"
+        disk = {"scheme": "file", "path": f"{images}/good", "vdev": "xvda"}
+        await remote(calls.create({**base, "disks": [disk]}, define=True, wait=10))
+        # Root of this host may name any file; what is there already may stay.
+        cd = {"scheme": "file", "path": "/opt/x.iso", "vdev": "hdc", "device_type": "cdrom"}
+        await admin(calls.attach("prospero", "disks", cd, wait=10))
+        patch = {"description": "as before"}
+        response = await remote.response(calls.patch_config("prospero", patch, "*", wait=10))
+        assert response.status_code == 200, response.text
+        patch = {"ramdisk": "/opt/initrd"}
+        response = await remote.response(calls.patch_config("prospero", patch, "*", wait=10))
+        assert response.status_code == 403
+
+
+async def test_an_operator_puts_no_disk_of_the_host_into_the_drive(
+    host: Host, admin: AsyncClient, tmp_path: Path
+) -> None:
+    cd = {"scheme": "file", "path": "", "vdev": "hdc", "device_type": "cdrom", "access": "r"}
+    base = {"name": "prospero", "memory": 65536, "kernel": "/boot/vmlinuz", "disks": [cd]}
+    await admin(calls.create(base, wait=10))
+    port = await opened(host)
+    async with await local(host, tmp_path, port, admin, "operator") as remote:
+        for path, scheme, wanted in (
+            ("/etc/shadow", "file", 403),
+            ("/dev/sda", "phy", 403),
+            ("/dev/sr0", "phy", 200),
+            (f"{tmp_path}/x.iso", "file", 200),
+        ):
+            call = calls.insert_cdrom("prospero", {"path": path, "scheme": scheme}, wait=10)
+            assert await status(remote, call) == wanted, path
+
+
+def test_an_xm_file_from_elsewhere_is_not_told_which_files_there_are() -> None:
+    from xend.api.rest.bodies import _from_xm
+
+    for name in ("/etc/passwd", "/nowhere/at/all"):
+        assert _from_xm(f"name = 'a'\nkernel = '{name}'\n").config.kernel == name
+
+
+# -- The audit of those who are not let in ---------------------------------------------------------
+
+
+async def test_who_knocks_does_not_fill_the_audit(host: Host, admin: AsyncClient) -> None:
+    port = await opened(host)
+    async with AsyncClient(f"http://127.0.0.1:{port}") as stranger:
+        for _ in range(REFUSALS_AT_ONCE + 30):
+            assert await status(stranger, calls.domains()) == 401
+    lines = (await admin(calls.audit(limit=1000)))["items"]
+    assert len([line for line in lines if line["who"] == "nobody"]) == REFUSALS_AT_ONCE
+
+
+def test_the_audit_says_how_many_refusals_it_left_out() -> None:
+    now = 0.0
+    budget = RefusalBudget(lambda: now, at_once=2, seconds=10)
+    assert [budget.spend("a") for _ in range(5)] == [0, 0, None, None, None]
+    assert budget.spend("b") == 0
+    now = 10.0
+    assert budget.spend("a") == 3
+    assert budget.spend("a") is None
+    now = 1000.0
+    assert [budget.spend("a") for _ in range(3)] == [1, 0, None]
+
+
+async def test_tokens_of_one_name_are_told_apart(host: Host, admin: AsyncClient) -> None:
+    port = await opened(host)
+    made = [await admin(calls.make_token("deploy", "admin")) for _ in range(2)]
+    body = {"name": "prospero", "memory": 65536, "kernel": "/boot/vmlinuz"}
+    host.faces.rest.rules = RestRules(images=(Path("/boot"),))
+    statuses = []
+    for each in made:
+        headers = {"Authorization": f"Bearer {each['token']}", "Idempotency-Key": "one", **WAIT}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as remote:
+            answer = await remote.post("/v1/domains", json=body, headers=headers)
+            statuses.append(answer.status_code)
+    assert statuses == [201, 409]  # the key of one is not the key of the other
+    who = {line["who"] for line in (await admin(calls.audit()))["items"]}
+    assert {f"token deploy ({each['id']})" for each in made} <= who

@@ -102,7 +102,7 @@ def _command(
         *("--header", f"Authorization: Bearer {token}"),
         *("--checks", "all", "--phases", phases, "--seed", str(seed)),
         *("--max-examples", str(examples), "--max-time", str(seconds)),
-        *("--workers", "2", "--request-timeout", "30", "--no-color", "--continue-on-failure"),
+        *("--workers", "1", "--request-timeout", "30", "--no-color", "--continue-on-failure"),
         *("--suppress-health-check", "all"),
     ]
     for path in STREAMS:

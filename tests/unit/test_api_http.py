@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 from tests.faces.rawhttp import RawClient, post
+from xend.api import http
 from xend.api.asgi import (
     CLOSE,
     BodyLimit,
@@ -54,6 +55,10 @@ class Echo:
         if scope["path"] == "/slow":
             await self.release.wait()
         await respond(send, 200, body, b"text/plain")
+
+
+class Bored(FaceProtocol):
+    idle_seconds = 0.2
 
 
 class Impatient(FaceProtocol):
@@ -116,6 +121,75 @@ async def test_pipelined_requests_before_a_half_close_are_all_answered(socket_pa
         assert [(await client.answer()).body for _ in range(3)] == [b"one", b"two", b"three"]
         assert await client.rest() == b""
         await client.close()
+
+
+async def test_who_says_nothing_is_closed(socket_path: Path) -> None:
+    async with serving(Echo(), socket_path, Bored):
+        client = await RawClient.open(socket_path)
+        assert await client.rest() == b""
+        await client.close()
+
+
+async def test_who_does_not_read_is_cut_off(socket_path: Path) -> None:
+    """It may be slow, but something must go on."""
+    ended = asyncio.Event()
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for _ in range(20):
+                await send(
+                    {"type": "http.response.body", "body": b"x" * 300_000, "more_body": True}
+                )
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            ended.set()
+
+    class Stalling(FaceProtocol):
+        stall_seconds = 0.4
+
+    async with serving(endless, socket_path, Stalling):
+        slow, still = await RawClient.open(socket_path), await RawClient.open(socket_path)
+        await slow.send(post(b""))
+        size = 0
+        while data := await slow.reader.read(300_000):  # reads, with pauses
+            size += len(data)
+            await asyncio.sleep(0.01)
+            if size > 6_000_000:
+                break
+        assert size > 6_000_000
+        ended.clear()
+        await still.send(post(b""))
+        async with asyncio.timeout(5):
+            await ended.wait()
+        for client in (slow, still):
+            await client.close()
+
+
+async def test_connections_are_counted(socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of root are not: nobody can keep it out."""
+    monkeypatch.setattr(http, "MAX_FROM_ONE", 3)
+    monkeypatch.setattr(http, "_OURS", frozenset())
+    async with serving(Echo(), socket_path):
+        held = [await RawClient.open(socket_path) for _ in range(3)]
+        for client in held:
+            await client.send(post(b"first"))
+            assert (await client.answer()).status == 200
+        late = await RawClient.open(socket_path)
+        assert await late.rest() == b""
+        monkeypatch.setattr(http, "_OURS", frozenset({os.geteuid()}))
+        root = await RawClient.open(socket_path)
+        await root.send(post(b"still"))
+        assert (await root.answer()).body == b"still"
+        monkeypatch.setattr(http, "_OURS", frozenset())
+        for client in (held.pop(), root, late):
+            await client.close()
+        await asyncio.sleep(0.05)
+        again = await RawClient.open(socket_path)
+        await again.send(post(b"again"))
+        assert (await again.answer()).body == b"again"
+        for client in (*held, again):
+            await client.close()
 
 
 async def test_http_1_0_gets_a_length_and_is_closed(socket_path: Path) -> None:
@@ -194,7 +268,7 @@ async def test_headers_without_end_are_refused(socket_path: Path) -> None:
             for _ in range(20):
                 await client.send(b"X: " + b"a" * 4096 + b"\r\n" if _ else b"GET / HTTP/1.1\r\n")
         answer = await client.answer()
-        assert answer.status == 400
+        assert answer.status == 431
         assert answer.headers["content-length"] == str(len(answer.body))
         await client.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -31,3 +32,21 @@ async def test_userdata_is_recognised_by_its_name(tmp_path: Path) -> None:
 
 def test_the_boot_has_a_name() -> None:
     assert re.fullmatch(r"[0-9a-f-]{36}", boot_id())
+
+
+async def test_what_would_be_waited_for_is_no_file(tmp_path: Path) -> None:
+    """Opening a fifo waits for its other end: for a file that a client names, for ever."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "file").write_text("")
+    files = LocalFiles()
+    reasons = {
+        name: await files.reason_unreadable(tmp_path / name)
+        for name in ("fifo", "file", "nothing", ".")
+    }
+    await files.close()
+    assert reasons == {
+        "fifo": "Not a regular file or block device",
+        "file": "",
+        "nothing": "No such file or directory",
+        ".": "Is a directory",
+    }

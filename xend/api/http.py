@@ -15,10 +15,11 @@ import contextlib
 import http
 import json
 import logging
+import os
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, cast
 
 import h11
 import uvicorn
@@ -30,15 +31,71 @@ from xend.api.peer import peer_of
 REQUEST_SECONDS = 60.0
 """For a request to arrive, head and body, from its first byte on."""
 IDLE_SECONDS = 300
-"""For a kept connection between two requests."""
+"""For a connection before its first request, and between two."""
+STALL_SECONDS = 120.0
+"""For a client to take something of an answer that is larger than the buffers between."""
 GRACE_SECONDS = 5
 """For requests under way when a listener is closed."""
 MAX_HEAD = 64 * 1024
 """Bytes of request line and headers together."""
+MAX_TARGET = 16 * 1024
+"""Bytes of the address in the request line."""
+MAX_HEADERS = 200
+MAX_CONNECTIONS = 2000
+"""Of one listener, and of one address to it; what comes beyond is closed at once, so that nobody
+can use up the daemon's file descriptors.  Root and the daemon's own user are not counted."""
+MAX_FROM_ONE = 500
 MAX_WEBSOCKET_MESSAGE = 1024 * 1024
 """Bytes of a message that a client sends."""
 
 log = logging.getLogger(__name__)
+
+_OURS: Final = frozenset({0, os.geteuid()})
+
+
+class StrictConnection(h11.Connection):
+    """h11's parser, which also refuses what two parsers may understand differently (a body with
+    two lengths: RFC 9112 §6.1), and heads that are too large although they came at once.
+
+    `refusal` has the status and the words for what was refused last.
+    """
+
+    refusal: tuple[int, str] = (400, "The request is not HTTP")
+
+    def next_event(self) -> Any:
+        try:
+            event = super().next_event()
+            return self._checked(event) if isinstance(event, h11.Request) else event
+        except h11.RemoteProtocolError as error:
+            self.refusal = (error.error_status_hint, f"The request is refused: {error}")
+            raise
+
+    def _checked(self, request: h11.Request) -> h11.Request:
+        names = [name for name, _value in request.headers]
+        if b"content-length" in names and b"transfer-encoding" in names:
+            raise h11.RemoteProtocolError("both Content-Length and Transfer-Encoding")
+        if len(request.target) > MAX_TARGET:
+            raise h11.RemoteProtocolError(f"an address of more than {MAX_TARGET} bytes", 414)
+        size = sum(len(name) + len(value) + 4 for name, value in request.headers)
+        if size > MAX_HEAD or len(names) > MAX_HEADERS:
+            raise h11.RemoteProtocolError(
+                f"headers of more than {MAX_HEAD} bytes, or more than {MAX_HEADERS}", 431
+            )
+        return _without_authority(request)
+
+
+def _without_authority(request: h11.Request) -> h11.Request:
+    """The absolute form, which a server must accept (RFC 9112 §3.2.2)."""
+    if not request.target.lower().startswith((b"http://", b"https://")):
+        return request
+    rest = request.target.split(b"/", 3)
+    target = b"/" + (rest[3] if len(rest) > 3 else b"")
+    return h11.Request(
+        method=request.method,
+        headers=request.headers,
+        target=target,
+        http_version=request.http_version,
+    )
 
 
 class FaceProtocol(H11Protocol):
@@ -46,26 +103,38 @@ class FaceProtocol(H11Protocol):
     `certificate` (DER of the client's, which TLS has verified, or None)."""
 
     request_seconds = REQUEST_SECONDS
+    idle_seconds: float = IDLE_SECONDS
+    stall_seconds = STALL_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn = StrictConnection(h11.SERVER, MAX_HEAD)
         self._half_closed = False
         self._upgraded = False
         self._request_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._begun = False
+        """Whether a byte ever came."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         sock = transport.get_extra_info("socket")
         tls = transport.get_extra_info("ssl_object")
+        peer = peer_of(sock) if sock is not None else None
+        if (peer is None or peer.uid not in _OURS) and self._too_many():
+            transport.close()
+            return
+        self._begin_timer(self.idle_seconds, self._nothing_came)
         self.app_state = {
             **self.app_state,
-            "peer": peer_of(sock) if sock is not None else None,
+            "peer": peer,
             "certificate": tls.getpeercert(binary_form=True) if tls is not None else None,
         }
 
     def data_received(self, data: bytes) -> None:
-        if self._request_timer is None and not self._answering():
-            self._request_timer = self.loop.call_later(self.request_seconds, self._too_slow)
+        if not self._answering() and (self._request_timer is None or not self._begun):
+            self._begun = True
+            self._begin_timer(self.request_seconds, self._too_slow)
         super().data_received(data)
         if self._upgraded or (self._answering() and not self.cycle.more_body):
             self._stop_timer()
@@ -83,8 +152,17 @@ class FaceProtocol(H11Protocol):
             self._refuse(400, "The request ended within its headers")
         return False
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall_timer = self.loop.call_later(self.stall_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_stall_timer()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_stall_timer()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
@@ -93,17 +171,33 @@ class FaceProtocol(H11Protocol):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg)
+        self._refuse(*cast("StrictConnection", self.conn).refusal)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """From here on it is another protocol's connection: it may last for days."""
         self._stop_timer()
+        self._stop_stall_timer()
         super().handle_websocket_upgrade(event)
         self._upgraded = True
 
     def _answering(self) -> bool:
         cycle: Any = self.cycle  # uvicorn's annotation does not say that it begins as None
         return cycle is not None and not cycle.response_complete
+
+    def _too_many(self) -> bool:
+        if len(self.connections) <= MAX_FROM_ONE:
+            return False
+        mine = _host(self)
+        same = sum(_host(each) == mine for each in self.connections)
+        return same > MAX_FROM_ONE or len(self.connections) > MAX_CONNECTIONS
+
+    def _begin_timer(self, seconds: float, expired: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._request_timer = self.loop.call_later(seconds, expired)
+
+    def _nothing_came(self) -> None:
+        self._request_timer = None
+        self.transport.close()
 
     def _too_slow(self) -> None:
         self._request_timer = None
@@ -113,6 +207,11 @@ class FaceProtocol(H11Protocol):
         if self._request_timer is not None:
             self._request_timer.cancel()
             self._request_timer = None
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
     def refusal(self, status: int, text: str) -> tuple[bytes, bytes]:
         """(content type, body) of what the protocol refuses by itself."""
@@ -138,6 +237,12 @@ class FaceProtocol(H11Protocol):
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+def _host(connection: object) -> str:
+    """Of a connection of uvicorn's; empty on a Unix socket."""
+    client: tuple[str, int] | None = getattr(connection, "client", None)
+    return client[0] if client else ""
 
 
 class ProblemProtocol(FaceProtocol):

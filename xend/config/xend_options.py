@@ -231,7 +231,18 @@ OPTIONS: tuple[Option, ...] = (
         "xend-rest-paths",
         S,
         "/var/lib/xen/save:/var/lib/xend/save:/var/xen/dump",
-        "where files that REST's clients name may lie, separated by `:`",
+        "where files that REST's clients name (saved memory, cores) may lie, separated by `:`",
+    ),
+    Option(
+        _NEW,
+        "xend-rest-image-paths",
+        S,
+        "/boot:/dev:/srv:/mnt:/media:/xen:/home/xen:/var/xen:/var/lib/xen:/var/lib/xend:"
+        "/var/lib/libvirt/images:/etc/xen/scripts:/usr/lib/xen*:/usr/libexec/xen*:/usr/lib/grub*:"
+        "/usr/share/qemu:/usr/share/seabios:/usr/share/ovmf:/usr/bin/pygrub",
+        "where files that configurations sent over REST name (disks, kernels, boot loaders, "
+        "scripts) may lie, separated by `:`, with `*` as in a shell; root of this host, on the "
+        "Unix socket, may name any",
     ),
     Option(
         _NEW,

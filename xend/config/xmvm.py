@@ -12,6 +12,7 @@ from xend.config import xmdevices as devices
 from xend.config.pydict import ordered
 from xend.config.sxp import Long
 from xend.config.xmdevices import Tree, Values
+from xend.config.xmsource import is_sealed
 from xend.errors import ConfigError
 
 _FIRST_KEYS: Final = (
@@ -178,9 +179,12 @@ def _image_end(values: Values) -> Tree:
 def find_file(kind: str, name: object, cwd: str, may_be_bare: bool) -> str:
     """The file of a kernel, RAM disk or firmware, which must exist.
 
-    `hvmloader` stays bare: the host that builds the domain finds its own.
+    `hvmloader` stays bare: the host that builds the domain finds its own.  A file from elsewhere
+    (`sealed`) is not told which files there are.
     """
     if isinstance(name, str):
+        if is_sealed() and posixpath.isabs(name):
+            return posixpath.normpath(name)
         if posixpath.dirname(name) and Path(cwd, name).exists():
             return name
         if may_be_bare and name == "hvmloader":

@@ -60,8 +60,14 @@ class Consoles:
         self._consoles.clear()
 
     async def attach(self, ref: str | int, *, scrollback: bool = True) -> Reader:
-        """DomainNotFound, DomainStateError (it does not run, or is Domain-0), ConflictError
-        (another program has its console), OperationTimeout."""
+        """As `having`; ConflictError (another program has its console), OperationTimeout."""
+        view = await self.having(ref)
+        await self._forget()
+        return await self._console(view).attach(scrollback=scrollback)
+
+    async def having(self, ref: str | int) -> DomainView:
+        """The domain, if it has a console now: DomainNotFound, DomainStateError (it does not run,
+        or is Domain-0)."""
         view = await self._service.lookup(ref)
         if view.domid is None or view.domid == DOM0:
             raise DomainStateError(
@@ -71,8 +77,7 @@ class Consoles:
                 state=view.power_state.name.lower(),
                 verb="console",
             )
-        await self._forget()
-        return await self._console(view).attach(scrollback=scrollback)
+        return view
 
     def _console(self, view: DomainView) -> Console:
         console = self._consoles.get(view.uuid)

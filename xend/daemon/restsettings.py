@@ -33,7 +33,17 @@ def rest_rules(values: XendConfig, secrets: Path) -> RestRules:
         fingerprint: (name, role) for fingerprint, name, role in _clients(values, secrets).values()
     }
     origins = frozenset(map(str, values.entries("xend-rest-cors-origins")))
-    return RestRules(users, groups, certificates, origins)
+    images = paths_of(values, "xend-rest-image-paths")
+    return RestRules(users, groups, certificates, origins, images)
+
+
+def paths_of(values: XendConfig, name: str) -> tuple[Path, ...]:
+    """ConfigError for one that is not absolute: it would mean another place at each start."""
+    found = tuple(map(Path, filter(None, values.text(name).split(":"))))
+    for path in found:
+        if not path.is_absolute():
+            raise _wrong(values, name, str(path), "absolute paths, separated by `:`")
+    return found
 
 
 def _role_entry(values: XendConfig, entry: Any) -> tuple[str, int, Role]:

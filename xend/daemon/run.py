@@ -172,7 +172,7 @@ class _Daemon:
         else:
             self._log.set_level(settings.log_level)
             _tell(settings)
-            faces.rest.rules = settings.rest
+            faces.rest.rules, faces.rest.paths = settings.rest, settings.rest_paths
             await faces.apply(settings.faces)
             if settings.service != self._settings.service:
                 log.warning(

@@ -17,7 +17,7 @@ from xend.console.lock import FOLDER as LOCKS
 from xend.core.views import ServiceSettings
 from xend.daemon.logs import LEVELS
 from xend.daemon.options import DEFAULT_RUN, DEFAULT_STATE, Options
-from xend.daemon.restsettings import rest_rules, tcp_face, unix_face
+from xend.daemon.restsettings import paths_of, rest_rules, tcp_face, unix_face
 from xend.errors import ConfigError
 from xend.model.units import MiB, kib
 
@@ -155,7 +155,7 @@ def _relocation(values: XendConfig) -> list[FaceSpec]:
 
 def _rest_paths(options: Options, values: XendConfig) -> tuple[Path, ...]:
     own = (options.state_dir / "save",) if options.private else ()
-    return (*map(Path, filter(None, values.text("xend-rest-paths").split(":"))), *own)
+    return (*paths_of(values, "xend-rest-paths"), *own)
 
 
 def _socket(options: Options, values: XendConfig, name: str) -> Path:

@@ -80,10 +80,17 @@ class LocalFiles:
 def _reason_unreadable(path: Path) -> str:
     try:
         # O_NONBLOCK: the other end of a fifo is not waited for.
-        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         return error.strerror or str(error)
-    return ""
+    try:
+        mode = os.fstat(handle).st_mode
+    finally:
+        os.close(handle)
+    if stat.S_ISDIR(mode):
+        return os.strerror(21)  # EISDIR
+    # Whoever reads a fifo waits for its other end, perhaps for ever.
+    return "" if stat.S_ISREG(mode) or stat.S_ISBLK(mode) else "Not a regular file or block device"
 
 
 def _reason_unwritable(path: Path) -> str:

@@ -37,6 +37,8 @@ class Caller:
     """From where: `unix:pid 12`, or an address and port."""
     uid: int | None = None
     """Only over a Unix socket."""
+    token: str = ""
+    """The id of its token: names may be given twice."""
 
     @property
     def core(self) -> CoreCaller:

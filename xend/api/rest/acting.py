@@ -6,14 +6,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
-from starlette.responses import JSONResponse, Response
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
 
 from xend.api.rest.access import Caller, Viewer, require
 from xend.api.rest.actions import ACTIONS, Action
+from xend.api.rest.hostpaths import Paths
 from xend.api.rest.jobs import Service, Submit
+from xend.api.rest.lists import document_answer
 from xend.api.rest.media import JsonBody
-from xend.api.rest.parameters import Paths, Ref
+from xend.api.rest.parameters import Ref
 from xend.api.rest.refusals import NotFound
 from xend.api.rest.schemas import ActionList, DomainShown, Done, OperationShown
 from xend.core.domains import DomainService
@@ -39,12 +41,13 @@ def may(action: Action, name: str, view: DomainView, service: DomainService) -> 
     )
 
 
+@router.get("/{ref}/actions", include_in_schema=False)
 @router.get(
     "/{ref}/actions/",
     summary="What can be asked of a domain",
     responses={200: {"model": ActionList}},
 )
-async def list_actions(service: Service, _: Viewer, ref: Ref) -> JSONResponse:
+async def list_actions(request: Request, service: Service, _: Viewer, ref: Ref) -> Response:
     view = await service.lookup(ref)
     items = [
         {
@@ -56,24 +59,24 @@ async def list_actions(service: Service, _: Viewer, ref: Ref) -> JSONResponse:
         }
         for name, action in ACTIONS.items()
     ]
-    return JSONResponse({"items": items, "next": None})
+    return document_answer(request, {"items": items, "next": None})
 
 
-def _route(name: str, action: Action) -> Callable[..., Awaitable[Response]]:
+def _route(word: str, action: Action) -> Callable[..., Awaitable[Response]]:
     async def act(
         service: Service, submit: Submit, paths: Paths, ref: Ref, caller: Any, body: Any = None
     ) -> Response:
         arguments = (
             body.given() if body is not None else action.arguments.model_validate({}).given()
         )
-        for value in arguments.values():
+        for name, value in arguments.items():
             if isinstance(value, FilePath):
-                await paths.check(value)
+                arguments[name] = await paths.to_write(value)
         view = await service.lookup(ref)  # 404 before an operation is begun
-        may(action, name, view, service)
+        may(action, word, view, service)
         return await submit(caller).answer(action.verb, view.uuid, **action.fixed, **arguments)
 
-    act.__name__ = "action_" + name.replace("-", "_")
+    act.__name__ = "action_" + word.replace("-", "_")
     optional = not any(field.is_required() for field in action.arguments.model_fields.values())
     kind: Any = action.arguments
     act.__annotations__["body"] = kind | None if optional else kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,7 +18,7 @@ from xend.model.units import DOM0
 class Arguments(BaseModel):
     """The JSON body of an action; most take none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     def given(self) -> dict[str, Any]:
         """For the verb."""
@@ -46,7 +46,9 @@ class SysRq(Arguments):
 
 class Save(Arguments):
     path: Path = Field(
-        description="on the host, absolute", examples=["/var/lib/xen/save/prospero.save"]
+        strict=False,
+        description="on the host, absolute",
+        examples=["/var/lib/xen/save/prospero.save"],
     )
     checkpoint: bool = Field(default=False, description="let it run on afterwards")
 
@@ -64,7 +66,7 @@ class Migrate(Arguments):
 
 
 class Dump(Arguments):
-    path: Path | None = Field(
+    path: Annotated[Path, Field(strict=False)] | None = Field(
         default=None, description="on the host; otherwise in /var/xen/dump", examples=[None]
     )
     live: bool = Field(default=False, description="let it run meanwhile")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import Any, Final, get_type_hints
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from xend import __version__
 from xend.api.asgi import App, BodyLimit, BodyTooLarge, Receive, Scope, Send
@@ -43,9 +42,10 @@ from xend.api.rest.access import Access
 from xend.api.rest.answers import Answers
 from xend.api.rest.bodies import InvalidBody
 from xend.api.rest.documents import DomainRenderer
+from xend.api.rest.hostpaths import AllowedPaths
 from xend.api.rest.idempotency import Idempotency
 from xend.api.rest.openapi import describe
-from xend.api.rest.parameters import AllowedPaths
+from xend.api.rest.parameters import known_parameters
 from xend.api.rest.refusals import MalformedBody
 from xend.core.domains import DomainService
 from xend.core.ports import Records
@@ -55,6 +55,9 @@ log = logging.getLogger("xend.rest")
 
 MAX_BODY: Final = 1024 * 1024
 
+
+STREAMS: Final = frozenset({"/v1/events"})
+"""Answers without an end, of which there is no head alone."""
 
 ROUTERS: Final = (
     console.router,
@@ -86,14 +89,13 @@ def build(
     facts: HostFacts,
     records: Records,
     access: Access,
-    paths: tuple[Path, ...] = (),
+    paths: AllowedPaths,
 ) -> RestApp:
-    """`paths`: directories of the host below which clients may name files."""
     app = _application()
     app.state.service = service
     app.state.facts = facts
     app.state.records = records
-    app.state.paths = AllowedPaths(paths)
+    app.state.paths = paths
     app.state.domain_renderer = DomainRenderer()
     app.state.event_texts = events.EventTexts()
     app.state.stopping = asyncio.Event()
@@ -120,10 +122,14 @@ def _application() -> FastAPI:
             XendError: _xend_error,
             RequestValidationError: _invalid,
             HTTPException: _http_error,
+            Exception: _internal_error,
         },
+        dependencies=[Depends(known_parameters)],
     )
+    app.state.known_parameters = {}
     for router in ROUTERS:
         app.include_router(router)
+    app.router.default = _nowhere
     app.openapi = _Description(app)  # type: ignore[method-assign]
     return app
 
@@ -163,6 +169,12 @@ class RestApp:
         try:
             # A WebSocket has no body: the length of its frames is limited by the protocol.
             app = self._app if scope["type"] == "http" else self.fastapi
+            if scope.get("method") == "HEAD" and scope["path"] not in STREAMS:
+                # The server leaves the body out, by the method that came.
+                got = {**scope, "method": "GET"}
+                await app(got, receive, send)
+                scope.setdefault("route", got.get("route"))
+                return
             await app(scope, receive, send)
         except Exception:
             # Starlette has sent the 500 already, if nothing had been sent before.
@@ -186,9 +198,9 @@ async def _nothing() -> dict[str, Any]:
     return {"type": "http.disconnect"}
 
 
-async def _xend_error(_request: Request, error: Exception) -> Response:
+async def _xend_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, XendError)
-    return problems.respond(error)
+    return problems.respond(error, of=request.scope["state"].get("failed"))
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
@@ -208,21 +220,45 @@ def _body_model(request: Request) -> Any:
     return get_type_hints(endpoint).get("body") if endpoint is not None else None
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
-    if error.status_code == 405:
-        headers["Allow"] = ", ".join(_methods_of(request.scope["path"]))
-    return problems.plain(error.status_code, str(error.detail), headers)
+    if error.status_code != 405:
+        return problems.plain(error.status_code, str(error.detail), headers)
+    headers["Allow"] = ", ".join(_methods_of(request.scope["path"]))
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=headers)
+    detail = f"{request.method} is not possible here, but {headers['Allow']}"
+    return problems.plain(405, detail, headers)
+
+
+async def _internal_error(_request: Request, _error: Exception) -> Response:
+    """Starlette raises it again afterwards, and RestApp logs it."""
+    detail = "xend has made a mistake: its log has the details"
+    return problems.plain(500, detail, {"Connection": "close"})
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """No route: as for HTTP, so for a WebSocket."""
+    path = scope["path"]
+    other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+    words = f"There is nothing at {path}"
+    if _methods_of(other):
+        words += f": did you mean {other}?"
+    response = problems.plain(404, words, hint="GET /v1/openapi.json has each address.")
+    await problems.answer(response, scope, receive, send)
 
 
 def _methods_of(path: str) -> list[str]:
     """All that an address answers to: each method has a route of its own, and Starlette names
     only those of the first."""
-    return sorted(
+    found = {
         method
         for router in ROUTERS
         for route in router.routes
         if isinstance(route, APIRoute) and route.path_regex.match(path)
         for method in route.methods or ()
-    )
+    }
+    if "GET" in found and path not in STREAMS:
+        found.add("HEAD")
+    return sorted(found)

@@ -7,7 +7,9 @@ of its own when it ends, whoever asked for it (xm too), and both name the operat
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from xend.api.asgi import App, Message, Receive, Scope, Send
@@ -25,6 +27,51 @@ _OPERATIONS: Final = "/v1/operations/"
 _STARTS: Final = ("http.response.start", "websocket.http.response.start", "websocket.accept")
 
 
+REFUSALS_AT_ONCE: Final = 20
+SECONDS_PER_REFUSAL: Final = 30.0
+_SOURCES: Final = 1000
+
+
+@dataclass(slots=True)
+class _Source:
+    left: float
+    seen: float
+    unwritten: int = 0
+
+
+class RefusalBudget:
+    """How many refusals of one source are written: whoever knocks without a key must not be able
+    to push what others did out of the audit, which keeps so many lines and no more."""
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        at_once: float = REFUSALS_AT_ONCE,
+        seconds: float = SECONDS_PER_REFUSAL,
+    ) -> None:
+        """`at_once` in a burst, and then one every `seconds`."""
+        self._now = now
+        self._at_once = at_once
+        self._seconds = seconds
+        self._sources: OrderedDict[str, _Source] = OrderedDict()
+
+    def spend(self, source: str) -> int | None:
+        """None: it is not to be written.  Else how many before it were not."""
+        now = self._now()
+        known = self._sources.setdefault(source, _Source(self._at_once, now))
+        self._sources.move_to_end(source)
+        if len(self._sources) > _SOURCES:
+            self._sources.popitem(last=False)
+        gained = max(0.0, now - known.seen) / self._seconds
+        known.left, known.seen = min(self._at_once, known.left + gained), now
+        if known.left < 1:
+            known.unwritten += 1
+            return None
+        known.left -= 1
+        unwritten, known.unwritten = known.unwritten, 0
+        return unwritten
+
+
 class Audited:
     """Wraps the application; what only reads is not written down, unless it was refused.  An
     opened WebSocket is: it may type at a console."""
@@ -33,6 +80,8 @@ class Audited:
         self._app = app
         self._audit = audit
         self._now = now
+        self._each = RefusalBudget(now)
+        self._together = RefusalBudget(now, REFUSALS_AT_ONCE * 50, SECONDS_PER_REFUSAL / 10)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def audited(message: Message) -> None:
@@ -48,6 +97,12 @@ class Audited:
         if status == _TOO_MANY or (method in READS and status not in REFUSALS):
             return
         line = self._line(scope, method, status, _operation(message))
+        if status in REFUSALS and scope["state"].get("caller") is None:
+            unwritten = self._each.spend(_source(scope))
+            if unwritten is None or self._together.spend("") is None:
+                return
+            if unwritten:
+                line = replace(line, action=f"{line.action} (and {unwritten} refusals before it)")
         log.info("%s (%s, %s): %s: %s", line.who, line.role, line.origin, line.action, line.result)
         try:
             await self._audit.append([line])
@@ -70,6 +125,15 @@ class Audited:
             role=caller.role.word if caller else "",
             operation=operation,
         )
+
+
+def _source(scope: Scope) -> str:
+    """An address without its port, of IPv6 the network; or a local user."""
+    peer = scope["state"].get("peer")
+    if peer is not None:
+        return f"uid {peer.uid}"
+    host = origin_of(scope).rpartition(":")[0]
+    return ":".join(host.split(":")[:4]) if ":" in host else host
 
 
 def _operation(message: Message) -> str:

@@ -7,10 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from xend.api.rest.access import Admin
 from xend.api.rest.documents import moment
+from xend.api.rest.lists import dumps, next_link, tagged
 from xend.api.rest.parts import RestParts
 
 router = APIRouter(prefix="/v1/audit", tags=["access"])
@@ -67,11 +68,12 @@ async def list_audit(
     who: Text = "",
     target: Text = "",
     operation: Text = "",
-) -> JSONResponse:
+) -> Response:
     parts: RestParts = request.app.state.parts
     lines = await parts.audit.read(
         before=cursor, limit=limit, who=who, target=target, operation=operation
     )
     more = str(lines[-1].seq) if len(lines) == limit else None
     items = [{**asdict(line), "time": moment(line.time)} for line in lines]
-    return JSONResponse({"items": items, "next": more})
+    headers = {"link": next_link(request, more)} if more else None
+    return tagged(request, dumps({"items": items, "next": more}), headers=headers)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from xend.api.rest.access import Operator
+from xend.api.rest.hostpaths import Paths
 from xend.api.rest.jobs import Service, Submit
 from xend.api.rest.media import JsonBody
 from xend.api.rest.parameters import Ref
@@ -31,10 +32,12 @@ CHANGED: dict[int | str, dict[str, Any]] = {
 
 class Medium(BaseModel):
     path: FilePath = Field(
-        description="an image or block device of the host", examples=["/srv/install.iso"]
+        strict=False,
+        description="an image or block device of the host",
+        examples=["/srv/install.iso"],
     )
     scheme: str = Field(default="file", max_length=16, description="file, phy, tap:aio …")
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 async def _drive(service: DomainService, ref: str, vdev: str | None) -> tuple[str, Disk]:
@@ -65,10 +68,12 @@ async def insert_cdrom(
     service: Service,
     submit: Submit,
     caller: Operator,
+    paths: Paths,
     ref: Ref,
     body: Medium,
     drive: Drive = None,
 ) -> Response:
+    await paths.check_images(caller, body.model_dump(mode="json"))
     uuid, disk = await _drive(service, ref, drive)
     medium = disk.model_copy(update={"path": str(body.path), "scheme": body.scheme})
     return await submit(caller).answer("change-medium", uuid, disk=medium, show=_nothing)

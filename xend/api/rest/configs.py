@@ -11,6 +11,7 @@ from starlette.responses import Response
 from xend.api.rest.access import Admin, Viewer
 from xend.api.rest.bodies import CONFIG_BODY, MERGE_PATCH, from_json, parse_json, read_config
 from xend.api.rest.documents import config_document, unhidden
+from xend.api.rest.hostpaths import Paths
 from xend.api.rest.jobs import Service, Submission, Submit
 from xend.api.rest.lists import dumps, tagged
 from xend.api.rest.media import JsonBody
@@ -92,6 +93,7 @@ async def put_config(
     service: Service,
     submit: Submit,
     caller: Admin,
+    paths: Paths,
     ref: Ref,
     if_match: IfMatch = None,
 ) -> Response:
@@ -101,12 +103,14 @@ async def put_config(
         await _must_be_new(service, ref)
         if ref not in (read.config.name, str(read.config.uuid)):
             raise _other_name(ref, read.config)
+        await paths.check_images(caller, read.config.model_dump(mode="json"))
         return await submission.answer(
             "new", read.config, status=201, check=lambda: _must_be_new(service, ref)
         )
     view, before = await _with_config(service, ref)
     required_match(request, lambda: config_etag(before))
     document = unhidden(read.config.model_dump(mode="json"), before)
+    await paths.check_images(caller, document, before.model_dump(mode="json"))
     config = DomainConfig.model_validate({**document, "uuid": view.uuid})
     if read.has_uuid and str(read.config.uuid) != view.uuid:
         raise ConfigError(
@@ -144,6 +148,7 @@ async def patch_config(
     service: Service,
     submit: Submit,
     caller: Admin,
+    paths: Paths,
     ref: Ref,
     if_match: IfMatch = None,
 ) -> Response:
@@ -154,6 +159,7 @@ async def patch_config(
     required_match(request, lambda: config_etag(before))
     document = merged(before.model_dump(mode="json"), patch)
     config = from_json(unhidden(document, before)).config
+    await paths.check_images(caller, config.model_dump(mode="json"), before.model_dump(mode="json"))
     if str(config.uuid) != view.uuid:
         raise ConfigError("uuid: a domain keeps its uuid", field="uuid", value=str(config.uuid))
     return await _change(service, submit(caller), view, config, before)

@@ -24,7 +24,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from xend.api.rest import problems
 from xend.api.rest.access import Operator, Unauthenticated
-from xend.api.rest.jobs import Service
+from xend.api.rest.media import JsonBody
 from xend.api.rest.tickets import SECONDS, Ticket
 from xend.console.console import Notice, Reader
 from xend.errors import XendError
@@ -38,7 +38,9 @@ Ref = Annotated[str, Path(description="name, uuid or domid", min_length=1, max_l
 
 class ConsoleWish(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"access": "write", "scrollback": True}]}
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"access": "write", "scrollback": True}]},
     )
 
     access: Literal["read", "write"] = Field(
@@ -73,16 +75,16 @@ class TicketDocument(BaseModel):
     status_code=201,
     summary="A ticket for the console's WebSocket",
     response_model=TicketDocument,
+    dependencies=[JsonBody],
 )
 async def console_ticket(
-    service: Service,
     caller: Operator,
     request: Request,
     ref: Ref,
     body: Annotated[ConsoleWish | None, Body()] = None,
 ) -> JSONResponse:
     wish = body or ConsoleWish()
-    view = await service.lookup(ref)
+    view = await request.app.state.parts.consoles.having(ref)
     path = f"/v1/domains/{view.uuid}/console"
     ticket = request.app.state.tickets.mint(
         caller,

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from xend.api.rest.access import Operator
 from xend.api.rest.bodies import CONFIG_BODY, JSON, read_config
 from xend.api.rest.documents import config_document
+from xend.api.rest.hostpaths import Paths
 from xend.api.rest.jobs import Service
 from xend.api.rest.problems import problem
 from xend.api.rest.schemas import Converted, Validated
@@ -56,9 +57,10 @@ async def convert(
     openapi_extra={"requestBody": CONFIG_BODY},
     responses={200: {"model": Validated}},
 )
-async def validate(request: Request, service: Service, _: Operator) -> Response:
+async def validate(request: Request, service: Service, caller: Operator, paths: Paths) -> Response:
     """A body that cannot even be read is refused as POST /v1/domains would refuse it."""
     read = await read_config(request)
+    await paths.check_images(caller, read.config.model_dump(mode="json"))
     problems = await _problems(service, read.config)
     return JSONResponse(
         {

@@ -48,7 +48,9 @@ class NewPool(BaseModel):
     description: str = Field(default="", max_length=1024)
     auto_power_on: bool = Field(default=False, description="start it with the daemon")
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"name": "quiet", "cpus": [3]}]}
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"name": "quiet", "cpus": [3]}]},
     )
 
     def config(self) -> PoolConfig:
@@ -58,7 +60,7 @@ class NewPool(BaseModel):
 
 class Move(BaseModel):
     pool: str = Field(min_length=1, max_length=255, examples=["quiet"])
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 def pool_document(view: PoolView) -> dict[str, Any]:

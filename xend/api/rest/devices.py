@@ -12,6 +12,7 @@ from starlette.responses import Response
 from xend.api.rest.access import Admin, Viewer
 from xend.api.rest.bodies import JSON, MERGE_PATCH, checked, parse_json
 from xend.api.rest.documents import HIDDEN, config_document
+from xend.api.rest.hostpaths import Paths
 from xend.api.rest.jobs import Service, Submit
 from xend.api.rest.lists import document_answer
 from xend.api.rest.media import JsonBody
@@ -184,10 +185,17 @@ def _gets(kind: Kind) -> Endpoint:
 
 def _attaches(kind: Kind) -> Endpoint:
     async def attach_device(
-        service: Service, submit: Submit, caller: Admin, ref: Ref, body: Any
+        request: Request,
+        service: Service,
+        submit: Submit,
+        caller: Admin,
+        paths: Paths,
+        ref: Ref,
+        body: Any,
     ) -> Response:
+        body = checked(kind.model, parse_json(await request.body()))
         view = await service.lookup(ref)
-
+        await paths.check_images(caller, body.model_dump(mode="json"))
         return await submit(caller).answer(
             "attach",
             view.uuid,
@@ -222,6 +230,7 @@ def _changes(kind: Kind) -> Endpoint:
         service: Service,
         submit: Submit,
         caller: Admin,
+        paths: Paths,
         ref: Ref,
         dev: str,
         replug: Annotated[
@@ -237,15 +246,18 @@ def _changes(kind: Kind) -> Endpoint:
             raise MalformedBody(reason="a merge patch is an object")
         view = await service.lookup(ref)
         before = await _configured(service, ref, kind, dev)
-        document = merged(before.model_dump(mode="json"), patch)
+        known = before.model_dump(mode="json")
+        document = merged(known, patch)
         if document.get("vncpasswd") == HIDDEN:
             document["vncpasswd"] = getattr(before, "vncpasswd", "")
+        after = checked(kind.model, document)
+        await paths.check_images(caller, after.model_dump(mode="json"), known)
         return await submit(caller).answer(
             "change-device",
             view.uuid,
             device_class=kind.device_class,
             before=before,
-            after=checked(kind.model, document),
+            after=after,
             replug=replug,
             show=lambda result: {"result": None},
         )

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from xend.api.rest.problems import problem
+from xend.api.rest.problems import Of, problem
 from xend.core.events import Event
 from xend.core.jobs import Job, JobStatus
 from xend.core.views import DomainView
@@ -125,7 +125,7 @@ def operation_document(job: Job) -> dict[str, Any]:
         "created_at": moment(job.created),
         "started_at": moment(job.started),
         "finished_at": moment(job.finished),
-        "error": problem(job.error) if job.error else None,
+        "error": problem(job.error, Of(job.id, job.kind)) if job.error else None,
         "cancellable": active and not job.final,
         "links": {
             "self": f"/v1/operations/{job.id}",

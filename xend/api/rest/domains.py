@@ -17,6 +17,7 @@ from xend.api.rest.documents import (
     config_document,
     domain_document,
 )
+from xend.api.rest.hostpaths import Paths
 from xend.api.rest.jobs import Service, Submit
 from xend.api.rest.lists import Paged, answer, document_answer
 from xend.api.rest.parameters import IfMatch, Ref, required_match
@@ -80,6 +81,7 @@ async def create_domain(
     request: Request,
     service: Service,
     submit: Submit,
+    paths: Paths,
     caller: Admin,
     define: Annotated[bool, Query(description="register it as a managed domain")] = False,
     start: Annotated[
@@ -91,6 +93,7 @@ async def create_domain(
     submission = submit(caller)
     claim = submission.claim
     config = read.with_uuid(claim.uuid) if claim else read.config
+    await paths.check_images(caller, config.model_dump(mode="json"))
     await _must_be_free(service, config)
     if define and not start:
         return await submission.answer("new", config, status=201)

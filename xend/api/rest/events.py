@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Request, WebSocket
@@ -21,6 +22,7 @@ from xend.api.asgi import Receive, Scope, Send
 from xend.api.rest.access import Role, Viewer, require
 from xend.api.rest.documents import TOPICS, event_document
 from xend.api.rest.jobs import Service
+from xend.api.rest.lists import NDJSON, wants_lines
 from xend.api.rest.problems import problem, refuse
 from xend.api.rest.refusals import InvalidQuery
 from xend.api.rest.suggestions import did_you_mean
@@ -141,13 +143,39 @@ class EventTexts:
         return kept[1]
 
 
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How events follow each other in an answer that has no end."""
+
+    media_type: str
+    opening: str
+    heartbeat: str
+    event: Callable[[int, str], str]
+    """From its number and its JSON."""
+    error: Callable[[str], str]
+    """From the JSON of a problem, which is the last that comes."""
+
+
+SSE: Final = Framing(
+    "text/event-stream",
+    "retry: 1000\n\n",
+    ": still here\n\n",
+    lambda seq, text: f"id: {seq}\ndata: {text}\n\n",
+    lambda text: f"event: error\ndata: {text}\n\n",
+)
+"""Server-sent events (WHATWG HTML)."""
+LINES: Final = Framing(
+    NDJSON, "", "\n", lambda _seq, text: f"{text}\n", lambda text: f'{{"error":{text}}}\n'
+)
+"""JSON lines: for `curl | jq`; an empty line is a heartbeat."""
+
+
 class EventStream(Response):
-    """text/event-stream (WHATWG HTML, server-sent events)."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, reader: Reader, texts: EventTexts) -> None:
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    def __init__(self, reader: Reader, texts: EventTexts, framing: Framing) -> None:
+        self.media_type = framing.media_type
+        self._framing = framing
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept"}
+        super().__init__(headers=headers)
         del self.headers["content-length"]
         self._reader = reader
         self._texts = texts
@@ -171,18 +199,18 @@ class EventStream(Response):
             async with asyncio.timeout(STALL_SECONDS):
                 await send(message)
 
-        await say("retry: 1000\n\n")
+        await say(self._framing.opening)
         last = ""
         try:
             async with aclosing(self._reader.portions()) as portions:
                 async for events in portions:
-                    await say("".join(map(self._sse, events)) or ": still here\n\n")
+                    await say("".join(map(self._framed, events)) or self._framing.heartbeat)
         except XendError as error:
-            last = f"event: error\ndata: {json.dumps(problem(error))}\n\n"
+            last = self._framing.error(json.dumps(problem(error)))
         await say(last, more=False)
 
-    def _sse(self, event: Event) -> str:
-        return f"id: {event.seq}\ndata: {self._texts.of(event)}\n\n"
+    def _framed(self, event: Event) -> str:
+        return self._framing.event(event.seq, self._texts.of(event))
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -207,7 +235,13 @@ async def _until_gone(receive: Receive) -> None:
                     "example": 'id: 1042\ndata: {"id": 1042, "time": '
                     '"2026-11-23T10:00:00.000+00:00", "topic": "domain", "kind": "created", '
                     '"ids": {"name": "prospero", "domid": "3"}}\n\n',
-                }
+                },
+                NDJSON: {
+                    "schema": {
+                        "type": "string",
+                        "description": "one event per line; an empty line is a heartbeat",
+                    }
+                },
             },
         }
     },
@@ -227,7 +261,8 @@ async def stream_events(
         after = _number(last_event_id)
     subscription = service.events.subscribe(after, topics=wanted_topics(topics), backlog=BACKLOG)
     state = request.app.state
-    return EventStream(Reader(subscription, state.stopping), state.event_texts)
+    framing = LINES if wants_lines(request) else SSE
+    return EventStream(Reader(subscription, state.stopping), state.event_texts, framing)
 
 
 def _number(text: str) -> int:
@@ -289,6 +324,7 @@ async def _pump_websocket(websocket: WebSocket, reader: Reader) -> None:
 
 
 async def _until_closed(websocket: WebSocket) -> None:
+    """What it sends is of no interest, text or not."""
     with suppress(WebSocketDisconnect):
-        while True:
-            await websocket.receive_text()
+        while (await websocket.receive())["type"] != "websocket.disconnect":
+            pass

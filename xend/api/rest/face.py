@@ -9,6 +9,7 @@ from xend.api.asgi import App, Message, Receive, Scope, Send
 from xend.api.facts import HostFacts
 from xend.api.rest.app import RestApp, build
 from xend.api.rest.audit import Audited
+from xend.api.rest.hostpaths import AllowedPaths
 from xend.api.rest.metrics_requests import RequestMetrics, Timed
 from xend.api.rest.parts import RestParts
 from xend.api.rest.security import Gatekeeper
@@ -38,7 +39,8 @@ def face(service: DomainService, facts: HostFacts, parts: RestParts) -> RestFace
     tokens = Tokens(parts.records, time.time)
     tickets = Tickets(time.monotonic)
     gatekeeper = Gatekeeper(lambda: parts.rules, tokens, tickets, time.monotonic)
-    app = build(service, facts, parts.records, gatekeeper, parts.paths)
+    paths = AllowedPaths(lambda: parts.paths, lambda: parts.rules.images)
+    app = build(service, facts, parts.records, gatekeeper, paths)
     _warm(app)
     state = app.fastapi.state
     state.parts, state.tokens, state.tickets = parts, tokens, tickets

@@ -53,7 +53,9 @@ of another request is refused (422), and so is one whose first request is not an
 * `ETag` and `If-None-Match`: 304 when nothing has changed, cheap enough to poll.
 * Lists: `limit` and `cursor` (the `next` of the page before), `fields=name,memory.current`,
   `sort=-memory.current,name`, `filter=power_state=running,name~web*` (operators `= != < <= > >= ~`,
-  where `~` is a pattern with `*` and `?`).  `Accept: application/x-ndjson` gives one item per line.
+  where `~` is a pattern with `*` and `?`).  `Accept: application/x-ndjson` gives one item per line;
+  the next page's address is in `Link: …; rel="next"`, too.
+* `HEAD` wherever there is a `GET`; `OPTIONS` says in `Allow` what an address answers to.
 
 ## Changing configurations
 
@@ -66,6 +68,7 @@ is.
 ## Events
 
 `GET /v1/events` streams what happens, as server-sent events or (the same JSON) over a WebSocket.
+`Accept: application/x-ndjson` gives JSON lines instead, for `jq`.
 Events are numbered without gaps, also across restarts of the daemon; `Last-Event-ID` or `?since=`
 resumes after a number.  A reader that is too slow gets `event: error` (WebSocket: close code 1008)
 with the reason, and can resume.  A number that is no longer kept is answered 410: look at
@@ -79,11 +82,21 @@ curl -N --unix-socket /var/run/xend/rest.sock 'http://localhost/v1/events?topics
 
 `application/problem+json` (RFC 9457).  `code` (and `type`, which is `urn:xend:error:` and the code)
 never changes; `detail` is for people.  Where it applies there are `pointer` (the field of the body
-that is wrong, RFC 6901; `errors` has each of them), `libxl` (its rc and its own log lines),
+that is wrong, RFC 6901) or `parameter` (of the query, or a header; `errors` has each of them),
+`operation` (the address of the one that failed), `libxl` (its rc and its own log lines),
 `script_stderr`, `possible` (what can be asked in the state that the domain is in), and `hint`.
+
+Fields and parameters that do not exist are errors, as are types that are only alike (`"2"` or
+`true` for a number), fields that are there twice, and a weak ETag in `If-Match`.
 
 ## What there is not
 
+* `PUT` and `PATCH` of `/v1/domains/{ref}`: what is there is mostly observed (state, CPU time) and
+  cannot be sent back; what is wanted has its own address and ETag, `…/config`.  `PUT …/config` with
+  `If-None-Match: *` makes a domain by name.
+* `actions/button`, `nmi` and `force-reset` are `actions/trigger` with `power`, `nmi` and `reset`.
+* *Peers and incoming migrations*: another xend sends a domain to the relocation port
+  (xend-config.sxp(5)); here `actions/migrate` begins one and its operation shows how far it is.
 * *Snapshots and backups* of disks: libxl has none.  `actions/save` with `checkpoint` writes the
   memory to a file while the domain runs on; snapshots of its disks are the volume manager's or the
   file system's (`lvcreate --snapshot`, `qemu-img snapshot`, ZFS, btrfs), best of a paused domain.

@@ -50,6 +50,15 @@ FEATURES: Final = (
     "events-replay",
     "dialects",
     "roles",
+    "console",
+    "vnc",
+    "openmetrics",
+    "tokens",
+    "audit",
+    "events-ndjson",
+    "link-next",
+    "head",
+    "strict-input",
 )
 """Only ever added to: what a client may rely on beyond the first version."""
 
@@ -62,7 +71,7 @@ class DebugKeys(BaseModel):
         description="letters; `h` tells what there is.  The answer is in the hypervisor's messages",
         examples=["h"],
     )
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 @router.get(

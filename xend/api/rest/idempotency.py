@@ -105,7 +105,7 @@ class Idempotency:
         match = _KEY.fullmatch(text) if len(text) <= MAX_KEY else None
         key = match[1] if match else text
         caller: Caller = scope["state"]["caller"]
-        place = hashlib.sha256(f"{caller.name}\0{key}".encode()).hexdigest()
+        place = hashlib.sha256(f"{caller.token or caller.name}\0{key}".encode()).hexdigest()
         if match is None or place in self._busy:
             error: XendError = KeyInUse(value=key)
             if match is None:

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from xend.api.rest.access import Admin
+from xend.api.rest.hostpaths import Paths
 from xend.api.rest.jobs import Submit
 from xend.api.rest.media import JsonBody
-from xend.api.rest.parameters import Paths
 from xend.api.rest.schemas import ImportShown, OperationShown
 
 router = APIRouter(tags=["configuration"])
@@ -20,11 +20,12 @@ router = APIRouter(tags=["configuration"])
 
 class Import(BaseModel):
     path: Path = Field(
+        strict=False,
         description="a copy of /var/lib/xend/domains, on this host; it is not changed",
         examples=["/var/lib/xend/save/old-host/domains"],
     )
     dry_run: bool = Field(default=False, description="only say what would become of each")
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 @router.post(
@@ -38,9 +39,9 @@ class Import(BaseModel):
     },
 )
 async def import_xend(submit: Submit, caller: Admin, paths: Paths, body: Import) -> Response:
-    await paths.check(body.path)
+    folder = await paths.folder(body.path)
     return await submit(caller).answer(
-        "import", None, folder=body.path, dry_run=body.dry_run, show=_shown
+        "import", None, folder=folder, dry_run=body.dry_run, show=_shown
     )
 
 

@@ -14,9 +14,11 @@ from starlette.responses import JSONResponse, Response
 from xend.api.rest.access import Caller
 from xend.api.rest.documents import domain_document, operation_document
 from xend.api.rest.idempotency import Claim
+from xend.api.rest.problems import Of
 from xend.core.domains import DomainService
 from xend.core.jobs import Job
 from xend.core.views import DomainView
+from xend.errors import XendError
 from xend.model.domain import DomainConfig
 
 MAX_WAIT: Final = 3600
@@ -120,6 +122,9 @@ class Submission:
                 result = await job.wait(self._wait)
             except TimeoutError:
                 pass
+            except XendError:
+                self._request.scope["state"]["failed"] = Of(job.id, job.kind)
+                raise
             else:
                 document = show(result)
                 headers["Operation-Location"] = headers.pop("Location")
@@ -128,6 +133,8 @@ class Submission:
                 if status == 204:
                     return Response(status_code=204, headers=headers)
                 return JSONResponse(document, status, headers)
+        elif _ASYNC.search(",".join(self._request.headers.getlist("prefer"))):
+            headers["Preference-Applied"] = "respond-async"
         return JSONResponse(operation_document(job), 202, headers)
 
 

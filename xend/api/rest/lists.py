@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request
 from starlette.responses import Response
@@ -93,11 +94,18 @@ def answer(
         texts = [_text(only(document, paths)) for document in documents]
     else:
         texts = render(documents) if render else [_text(document) for document in documents]
+    headers = {"link": next_link(request, following)} if following else None
     if wants_lines(request):
         lines = "".join(f"{text}\n" for text in texts)
-        return tagged(request, lines.encode(), media_type=NDJSON)
+        return tagged(request, lines.encode(), media_type=NDJSON, headers=headers)
     body = f'{{"items":[{",".join(texts)}],"next":{_text(following)}}}'
-    return tagged(request, body.encode())
+    return tagged(request, body.encode(), headers=headers)
+
+
+def next_link(request: Request, cursor: str) -> str:
+    """RFC 8288; for JSON lines, which have no place for `next`."""
+    query = [(name, value) for name, value in request.query_params.items() if name != "cursor"]
+    return f'<{request.scope["path"]}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'
 
 
 def _cut(
@@ -182,7 +190,10 @@ def document_answer(request: Request, document: Any) -> Response:
     return tagged(request, dumps(document))
 
 
-def matches(given: str, etag: str) -> bool:
-    """Of If-Match and If-None-Match: a list of tags, or `*` (RFC 9110 §13.1)."""
-    tags = [tag.strip().removeprefix("W/") for tag in given.split(",")]
+def matches(given: str, etag: str, *, weak: bool = True) -> bool:
+    """Of If-None-Match, and of If-Match, which takes no weak tag (`weak=False`): a list of tags,
+    or `*` (RFC 9110 §13.1)."""
+    tags = [tag.strip() for tag in given.split(",")]
+    if weak:
+        tags = [tag.removeprefix("W/") for tag in tags]
     return "*" in tags or etag in tags

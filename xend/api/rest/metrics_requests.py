@@ -13,6 +13,9 @@ _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+_STREAMED: Final = (b"text/event-stream", b"application/x-ndjson")
+
+
 class RequestMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -64,8 +67,7 @@ class Timed:
 
 
 def _is_stream(start: Message) -> bool:
-    """Server-sent events have no end to wait for."""
-    return any(
-        bytes(name).lower() == b"content-type" and bytes(value).startswith(b"text/event-stream")
-        for name, value in start.get("headers", ())
-    )
+    """Events have no end to wait for."""
+    headers = {bytes(name).lower(): bytes(value) for name, value in start.get("headers", ())}
+    kind = headers.get(b"content-type", b"")
+    return b"content-length" not in headers and kind.startswith(_STREAMED)

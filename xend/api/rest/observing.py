@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -94,7 +95,8 @@ async def get_logs(
     view = await service.lookup(ref)
     facts: HostFacts = request.app.state.facts
     text = await facts.log_text()
-    lines = [line for line in text.splitlines() if view.uuid in line or view.name in line]
+    about = re.compile(rf"(?<![\w.:+-]){re.escape(view.name)}(?![\w:+-]|\.\w)|{view.uuid}")
+    lines = [line for line in text.splitlines() if about.search(line)]
     return document_answer(request, {"items": [_shown(x) for x in lines[-limit:]], "next": None})
 
 
@@ -113,11 +115,9 @@ async def get_domain_events(
     _: Viewer,
     ref: Ref,
     since: Annotated[int | None, Query(ge=0, description="only events after this number")] = None,
+    limit: Annotated[int, Query(ge=1, le=10000, description="the last so many")] = 1000,
 ) -> Response:
     view = await service.lookup(ref)
-    items = [
-        event_document(event)
-        for event in await happened(service.events, since)
-        if event.ids.get("uuid") == view.uuid
-    ]
+    found = [e for e in await happened(service.events, since) if e.ids.get("uuid") == view.uuid]
+    items = [event_document(event) for event in found[-limit:]]
     return document_answer(request, {"items": items, "next": None})

@@ -29,6 +29,14 @@ OPEN: Final = ("/", "/v1", "/v1/healthz", "/v1/readyz", "/v1/openapi.json")
 KEY: Final = r'^"?[!#-~]([ -~]*[!#-~])?"?$'
 """Of an Idempotency-Key: printable ASCII; quotes around it are not part of it."""
 
+HEADERS: Final = {
+    "ETag": "of what is answered; for If-None-Match, of a configuration also for If-Match",
+    "Link": 'the next page, with `rel="next"`, if there is one',
+    "Location": "of the operation (202), or of what was made (201)",
+    "Operation-Location": "of the operation that has ended",
+    "Preference-Applied": "what of Prefer was heeded",
+    "Retry-After": "seconds, with 429",
+}
 DESCRIPTION: Final = """\
 Domains of one Xen host.  Memory is in KiB, times are RFC 3339 in UTC, CPU time in nanoseconds.
 Every change is an operation: without `Prefer: wait=N` the answer is 202 with its address.
@@ -61,7 +69,11 @@ def describe(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
         openapi_version="3.1.0",
     )
     schemas = document["components"]["schemas"]
-    schemas |= _models()
+    for name, schema in _models().items():
+        # Two models of one name would make one of them say what it is not.
+        other = schemas.setdefault(name, schema)
+        same = set(other.get("properties", ())) == set(schema.get("properties", ()))
+        assert same, f"two schemas are called {name}"
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     document["components"]["securitySchemes"] = {
@@ -117,6 +129,13 @@ def _complete(path: str, method: str, operation: dict[str, Any], role: Role | No
             parameter["schema"] = {"type": "string", "title": "Prefer"}
     if method == "get" and path not in OPEN:
         responses.setdefault("304", {"description": "Nothing has changed (If-None-Match)"})
+    for status, response in responses.items():
+        headers = _headers(path, method, status, operation)
+        if headers:
+            response["headers"] = {
+                name: {"description": HEADERS[name], "schema": {"type": "string"}}
+                for name in headers
+            }
     if method == "post":
         operation.setdefault("parameters", []).append(
             {
@@ -132,6 +151,21 @@ def _complete(path: str, method: str, operation: dict[str, Any], role: Role | No
         operation["x-role"] = role.word
         operation["security"] = [{}, {"bearer": []}, {"certificate": []}]
     _lists(operation)
+
+
+def _headers(path: str, method: str, status: str, operation: dict[str, Any]) -> list[str]:
+    """Names of those that an answer may have, beside what HTTP has anyway."""
+    names = {parameter["name"] for parameter in operation.get("parameters", ())}
+    waits = "wait" in names and "prefer" in names
+    if status == "default":
+        return ["Retry-After", *(["Operation-Location"] if waits else [])]
+    if method == "get":
+        tagged = path not in (*OPEN, "/v1/events", "/metrics") and "x-stream" not in operation
+        return [*(["ETag"] if tagged else []), *(["Link"] if "cursor" in names else [])]
+    if status == "202":
+        return ["Location", "Preference-Applied"]
+    more = ["Operation-Location", "Preference-Applied"] if waits else []
+    return ["Location", *more] if status == "201" else more
 
 
 def _is_fastapis(response: dict[str, Any]) -> bool:

@@ -22,6 +22,6 @@ class RestParts:
     operations: OperationCounts
     loop: LoopLag
     paths: tuple[Path, ...] = ()
-    """Below which clients may name files of Domain-0."""
+    """Below which clients may name files of Domain-0; replaced at a reload."""
     rules: RestRules = field(default_factory=RestRules)
     """Replaced at a reload."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.responses import JSONResponse
@@ -109,7 +110,32 @@ def status_of(error: XendError) -> int:
     return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
 
 
-def problem(error: XendError) -> dict[str, Any]:
+_CALLED: Final[Mapping[tuple[str, str], str]] = {
+    ("set-memory", "memory"): "/target",
+    ("set-max-memory", "maxmem"): "/maximum",
+    ("set-max-memory", "memory"): "/maximum",
+    ("set-vcpus", "vcpus"): "/online",
+    ("attach", "disk"): "/path",
+    ("attach", "dev"): "/vdev",
+    ("attach", "vif"): "/bridge",
+    ("change-device", "disk"): "/path",
+    ("change-device", "dev"): "/vdev",
+    ("change-device", "vif"): "/bridge",
+    ("change-medium", "disk"): "/path",
+    ("rename", "name"): "/new",
+}
+"""(kind of operation, argument or setting) → the field of that request's body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Of:
+    """The operation that failed."""
+
+    id: str
+    kind: str
+
+
+def problem(error: XendError, of: Of | None = None) -> dict[str, Any]:
     """The document of one error."""
     status = status_of(error)
     fields = error.fields
@@ -122,7 +148,9 @@ def problem(error: XendError) -> dict[str, Any]:
         "fields": {key: _json(value) for key, value in fields.items()},
     }
     more = {
-        "pointer": _pointer(error),
+        "pointer": _pointer(error, of.kind if of else ""),
+        "operation": f"/v1/operations/{of.id}" if of else None,
+        "parameter": fields.get("argument") if isinstance(error, InvalidQuery) else None,
         "libxl": _libxl(error),
         "script_stderr": fields.get("stderr") or None,
         "possible": _json(fields.get("possible") or possible_in(error)) or None,
@@ -132,8 +160,11 @@ def problem(error: XendError) -> dict[str, Any]:
     return document | {key: value for key, value in more.items() if value is not None}
 
 
-def _pointer(error: XendError) -> str | None:
+def _pointer(error: XendError, kind: str) -> str | None:
     """RFC 6901, of a configuration's or an argument's wrong field."""
+    if isinstance(error, PermissionDenied):
+        given = error.fields.get("pointer")
+        return str(given) if given else None
     if isinstance(error, ConfigError):
         name = error.fields.get("field")
     elif isinstance(error, InvalidArgument):
@@ -142,7 +173,8 @@ def _pointer(error: XendError) -> str | None:
         return None
     if not name:
         return None
-    return _POINTERS.get(str(name)) or pointer_to(str(name).split("."))
+    called = _CALLED.get((kind, str(name))) or _POINTERS.get(str(name))
+    return called or pointer_to(str(name).split("."))
 
 
 def _mistakes(error: XendError) -> list[dict[str, Any]] | None:
@@ -174,8 +206,12 @@ def _libxl(error: XendError) -> dict[str, Any] | None:
     }
 
 
-def respond(error: XendError, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    document = problem(error)
+def respond(
+    error: XendError, headers: Mapping[str, str] | None = None, of: Of | None = None
+) -> JSONResponse:
+    document = problem(error, of)
+    if of is not None:
+        headers = {"Operation-Location": document["operation"], **(headers or {})}
     if isinstance(error, Unauthenticated):
         headers = {"WWW-Authenticate": str(error.fields.get("scheme", "Bearer")), **(headers or {})}
     if isinstance(error, TooManyFailures):
@@ -185,14 +221,20 @@ def respond(error: XendError, headers: Mapping[str, str] | None = None) -> JSONR
 
 async def refuse(error: XendError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers for the application, to an HTTP request or to a WebSocket that wants to open."""
-    response = respond(error)
+    await answer(respond(error), scope, receive, send)
+
+
+async def answer(response: JSONResponse, scope: Scope, receive: Receive, send: Send) -> None:
+    """To an HTTP request, or to a WebSocket that wants to open."""
     if scope["type"] == "websocket":
         await WebSocket(scope, receive, send).send_denial_response(response)
         return
     await response(scope, receive, send)
 
 
-def plain(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def plain(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, hint: str | None = None
+) -> JSONResponse:
     """For what is no error of ours: an unknown address, a wrong method."""
     phrase = http.HTTPStatus(status).phrase
     code = "http." + phrase.lower().replace(" ", "-")
@@ -203,6 +245,8 @@ def plain(status: int, detail: str, headers: Mapping[str, str] | None = None) ->
         "detail": detail,
         "code": code,
     }
+    if hint:
+        document["hint"] = hint
     return JSONResponse(document, status, headers, MEDIA_TYPE)
 
 
@@ -210,14 +254,15 @@ def invalid(errors: Sequence[Mapping[str, Any]], model: Any = None) -> JSONRespo
     """422 with a JSON pointer for each wrong field of pydantic's list; `model` is the body's, for
     suggestions."""
     found = [_wrong(error, model) for error in errors]
-    first = found[0] if found else {"pointer": "", "detail": "invalid"}
+    first = found[0] if found else {"in": "body", "pointer": "", "detail": "invalid"}
+    place = first.get("parameter") or first.get("pointer") or "the request"
     document = {
         "type": "urn:xend:error:request.invalid",
         "title": http.HTTPStatus(422).phrase,
         "status": 422,
-        "detail": f"{first['pointer'] or 'the request'}: {first['detail']}",
+        "detail": f"{place}: {first['detail']}",
         "code": "request.invalid",
-        "pointer": first["pointer"],
+        **{name: first[name] for name in ("pointer", "parameter") if name in first},
         "errors": found,
     }
     return JSONResponse(document, 422, media_type=MEDIA_TYPE)
@@ -226,7 +271,11 @@ def invalid(errors: Sequence[Mapping[str, Any]], model: Any = None) -> JSONRespo
 def _wrong(error: Mapping[str, Any], model: Any) -> dict[str, Any]:
     where, *path = error["loc"] or ["body"]
     detail = str(error["msg"]).removeprefix("Value error, ")
-    found = {"in": str(where), "pointer": pointer_to(path), "detail": detail, "code": error["type"]}
+    found = {"in": str(where), "detail": detail, "code": error["type"]}
+    if where == "body":
+        found["pointer"] = pointer_to(path)
+    else:
+        found["parameter"] = ".".join(map(str, path))
     if error["type"] == "extra_forbidden" and path:
         name = str(path[-1])
         found["detail"] = f"there is no field '{name}'"

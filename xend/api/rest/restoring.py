@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from xend.api.rest.access import Admin
+from xend.api.rest.hostpaths import Paths
 from xend.api.rest.jobs import Submit
 from xend.api.rest.media import JsonBody
-from xend.api.rest.parameters import Paths
 from xend.api.rest.schemas import DomainShown, OperationShown
 
 router = APIRouter(tags=["domains"])
@@ -19,10 +19,12 @@ router = APIRouter(tags=["domains"])
 
 class Restore(BaseModel):
     path: Path = Field(
-        description="on the host, absolute", examples=["/var/lib/xen/save/prospero.save"]
+        strict=False,
+        description="on the host, absolute",
+        examples=["/var/lib/xen/save/prospero.save"],
     )
     paused: bool = Field(default=False, description="leave it paused")
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 @router.post(
@@ -36,7 +38,5 @@ class Restore(BaseModel):
     },
 )
 async def restore(submit: Submit, caller: Admin, paths: Paths, body: Restore) -> Response:
-    await paths.check(body.path)
-    return await submit(caller).answer(
-        "restore", None, path=body.path, paused=body.paused, status=201
-    )
+    path = await paths.to_read(body.path)
+    return await submit(caller).answer("restore", None, path=path, paused=body.paused, status=201)

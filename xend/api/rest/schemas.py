@@ -259,7 +259,7 @@ class PoolShown(Part):
     domains: list[PoolMember]
 
 
-class UsbController(Shown):
+class UsbControllerShown(Shown):
     id: str = Field(examples=["0"])
     version: int = Field(examples=[2])
     ports: dict[str, str | None] = Field(
@@ -268,7 +268,7 @@ class UsbController(Shown):
 
 
 class UsbControllerList(Shown):
-    items: list[UsbController]
+    items: list[UsbControllerShown]
     next: None
 
 

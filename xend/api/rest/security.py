@@ -73,7 +73,7 @@ class Gatekeeper:
         token = await self._tokens.find(text)
         if token is None:
             raise self._guessed(source, "The token is unknown, expired or revoked", scheme="Bearer")
-        return Caller(f"token {token.name}", token.role, origin)
+        return Caller(await self._tokens.called(token), token.role, origin, token=token.id)
 
     def _guessed(self, source: str, why: str, *, scheme: str) -> PermissionDenied:
         """Who brings what is right is let in at any time, so that nobody can lock out others

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
 from xend.core.access import Role
@@ -22,6 +23,8 @@ class RestRules:
     """SHA-256 of the certificate's DER, in hex → (name, role)."""
     origins: frozenset[str] = frozenset()
     """Web origins (`https://panel.example`) whose pages may call; none by default."""
+    images: tuple[Path, ...] = ()
+    """Below which configurations may name files, but for root of this host."""
 
     def role_of(self, uid: int, gids: frozenset[int]) -> Role | None:
         """The highest of what the user and its groups have."""

@@ -95,6 +95,12 @@ class Tokens:
             return None
         return await self._used(token)
 
+    async def called(self, token: Token) -> str:
+        """What the audit calls who has it: with its id when another one has the same name."""
+        others = (await self._all()).values()
+        same = any(each.name == token.name and each.id != token.id for each in others)
+        return f"token {token.name} ({token.id})" if same else f"token {token.name}"
+
     async def _used(self, token: Token) -> Token:
         now = self._now()
         if token.last_used is not None and now - token.last_used < _USED_RESOLUTION:

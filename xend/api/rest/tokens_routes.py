@@ -10,6 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from xend.api.rest.access import Admin
 from xend.api.rest.documents import moment
+from xend.api.rest.lists import document_answer
+from xend.api.rest.media import JsonBody
 from xend.api.rest.tokens import Token, Tokens
 from xend.core.access import Role
 
@@ -33,6 +35,7 @@ _EXAMPLE: dict[str, Any] = {
 class TokenWish(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={
             "examples": [{"name": "prometheus", "role": "viewer", "expires_in": 31536000}]
         },
@@ -96,12 +99,18 @@ def _tokens(request: Request) -> Tokens:
 
 
 @router.get("", summary="Every token, without its secret", response_model=TokenList)
-async def list_tokens(_: Admin, request: Request) -> JSONResponse:
+async def list_tokens(_: Admin, request: Request) -> Response:
     items = [document(token) for token in await _tokens(request).list()]
-    return JSONResponse({"items": items, "next": None})
+    return document_answer(request, {"items": items, "next": None})
 
 
-@router.post("", status_code=201, summary="Make a token", response_model=NewToken)
+@router.post(
+    "",
+    status_code=201,
+    summary="Make a token",
+    response_model=NewToken,
+    dependencies=[JsonBody],
+)
 async def make_token(caller: Admin, request: Request, body: TokenWish) -> JSONResponse:
     token, text = await _tokens(request).make(
         body.name, Role.of(body.role), caller.name, body.expires_in
@@ -111,8 +120,8 @@ async def make_token(caller: Admin, request: Request, body: TokenWish) -> JSONRe
 
 
 @router.get("/{id}", summary="One token", response_model=TokenDocument)
-async def get_token(_: Admin, request: Request, id: Id) -> JSONResponse:
-    return JSONResponse(document(await _tokens(request).get(id)))
+async def get_token(_: Admin, request: Request, id: Id) -> Response:
+    return document_answer(request, document(await _tokens(request).get(id)))
 
 
 @router.post(

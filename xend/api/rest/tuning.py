@@ -14,7 +14,6 @@ from xend.api.rest.jobs import Service, Submission, Submit
 from xend.api.rest.lists import document_answer
 from xend.api.rest.media import JsonBody
 from xend.api.rest.parameters import Ref
-from xend.api.rest.refusals import InvalidQuery
 from xend.api.rest.schemas import (
     AffinityShown,
     Done,
@@ -24,6 +23,7 @@ from xend.api.rest.schemas import (
     VcpusShown,
 )
 from xend.core.views import DomainView
+from xend.errors import InvalidArgument
 from xend.model.units import KiB
 
 router = APIRouter(prefix="/v1/domains", tags=["resources"])
@@ -35,7 +35,7 @@ CHANGED: dict[int | str, dict[str, Any]] = {
 
 
 class Change(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class MemoryChange(Change):
@@ -75,9 +75,9 @@ class AffinityChange(Change):
 def _one_of(change: Change) -> dict[str, Any]:
     given = {name: value for name, value in change.model_dump().items() if value is not None}
     if not given:
-        raise InvalidQuery(
+        raise InvalidArgument(
             f"One of {', '.join(type(change).model_fields)} must be given",
-            argument="body",
+            argument="",
             value="{}",
         )
     return given
@@ -114,10 +114,10 @@ async def patch_memory(
     view = await service.lookup(ref)
     submission = submit(caller)
     if len(given) == 2:
-        raise InvalidQuery(
+        raise InvalidArgument(
             "target and maximum are two operations: send one after the other",
-            argument="body",
-            value=str(given),
+            argument="maximum",
+            value=given["maximum"],
         )
     if "maximum" in given:
         limit = KiB(given["maximum"])

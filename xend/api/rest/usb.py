@@ -40,12 +40,14 @@ GONE: dict[int | str, dict[str, Any]] = {
 class NewController(BaseModel):
     version: int = Field(default=2, ge=1, le=2, description="of USB")
     ports: int = Field(default=8, ge=1, le=31)
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ports": 4}]})
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"ports": 4}]}
+    )
 
 
 class Plug(BaseModel):
     device: str = Field(min_length=1, max_length=64, description=DEVICE, examples=["1-1.4"])
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 def _nothing(result: Any) -> dict[str, None]:
