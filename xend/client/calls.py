@@ -427,8 +427,10 @@ def logs(ref: str, limit: int | None = None) -> Call[Json]:
     return _get("/v1/domains/{ref}/logs", {"ref": ref}, limit=limit)
 
 
-def domain_events(ref: str, since: int | None = None) -> Call[Page[Event]]:
-    return _get("/v1/domains/{ref}/events", {"ref": ref}, since=since)
+def domain_events(
+    ref: str, since: int | None = None, limit: int | None = None
+) -> Call[Page[Event]]:
+    return _get("/v1/domains/{ref}/events", {"ref": ref}, since=since, limit=limit)
 
 
 def events(since: int | None = None, topics: str | None = None) -> Call[str]:

@@ -178,7 +178,7 @@ def _wrong(path: Path, reason: str, expected: str, pointer: str = "/path") -> In
 
 def _elsewhere(path: Path, roots: Roots, pointer: str, option: str) -> PermissionDenied:
     return PermissionDenied(
-        f"{path} is not below {', '.join(map(str, roots))} ({option})",
+        f"{path} is not below a directory that {option} names",
         path=str(path),
         pointer=pointer,
         option=option,
