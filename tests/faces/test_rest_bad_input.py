@@ -124,6 +124,7 @@ async def test_parameters_that_there_are_not(
     [
         ("/v1/domains", {"name": "a", "memory": "65536", "kernel": "/k"}, "/memory"),
         ("/v1/domains", {"name": "a", "memory": 65536, "kernel": "/k", "vcpus": True}, "/vcpus"),
+        ("/v1/domains", {"name": "a", "memory": 65536, "kernel": "/k", "affinity": 5}, "/affinity"),
         ("/v1/domains/prospero/disks", {"path": "/x", "vdev": "xvdb", "bootable": 1}, "/bootable"),
         ("/v1/domains/prospero/actions/trigger", {"trigger": "nmi", "vcpu": "0"}, "/vcpu"),
         ("/v1/tokens", {"name": "a", "role": "viewer", "expires_in": "60"}, "/expires_in"),

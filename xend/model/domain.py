@@ -364,10 +364,12 @@ class DomainConfig(BaseModel):
     @classmethod
     def _bearable(cls, rows: Any) -> Any:
         """One list of a short text may be meant for each of thousands of vcpus."""
+        if not isinstance(rows, (list, tuple)):
+            return rows  # which is said to be wrong
         total = sum([len(row) for row in rows if isinstance(row, (list, tuple))])
         if total > MAX_AFFINITY:
             raise ValueError(f"at most {MAX_AFFINITY} CPUs for all vcpus together")
-        return rows
+        return tuple(tuple(row) if isinstance(row, list) else row for row in rows)
 
     @field_validator("name", mode="after")
     @classmethod
