@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Or the compiler would see memcpy in memcpy, and call it. */
@@ -243,6 +244,11 @@ int poll(struct pollfd *fds, nfds_t count, int milliseconds)
     struct timespec timeout = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
 
     return ppoll(fds, count, &timeout, NULL);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+    return (int)CALL(clock_gettime, clock, time, 0, 0, 0, 0);
 }
 
 /* ---- processes and signals ---- */

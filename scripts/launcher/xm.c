@@ -13,8 +13,9 @@
  *     cc -O2 -static -nostdlib -ffreestanding -fno-stack-protector -o xm xm.c bare.c
  *
  * The protocol.  To the server: a head (REQUEST_MAGIC, then the length of the rest), the rest
- * being texts that end in NUL: umask in octal, number of arguments, arguments, environment; the
- * descriptors 0, 1, 2 and the working folder travel with the first byte.  From the server: frames
+ * being texts that end in NUL: umask in octal, number of arguments, the time (CLOCK_MONOTONIC in
+ * milliseconds, modulo 2^32), arguments, environment; the descriptors 0, 1, 2 and the working folder
+ * travel with the first byte.  From the server: frames
  * of a letter and a 32 bit number, big endian:
  *     H pid     it is at work: from here on the command is its, there is no going back (a command
  *               that only reads may end without an H; doing it again would do no harm)
@@ -38,6 +39,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef XM_PYTHON
@@ -50,7 +52,7 @@
 #define XM_RUN_DIR "/var/run/xend"
 #endif
 
-#define REQUEST_MAGIC "xmwarm1"      /* with its NUL: 8 bytes */
+#define REQUEST_MAGIC "xmwarm2"      /* with its NUL: 8 bytes */
 #define HEAD_SIZE (sizeof REQUEST_MAGIC + 4)
 #define PATIENCE_MS 2000             /* until the server must have said that it is at work */
 #define MAX_ARGV (1 << 20)           /* bytes of a program's argv from the server */
@@ -241,6 +243,15 @@ static char *put_digits(char *at, unsigned number, unsigned base)
     return at;
 }
 
+/* The server must know for how long we have been waiting: it may have been too busy to look. */
+static unsigned milliseconds(void)
+{
+    struct timespec now = {0, 0};
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (unsigned)now.tv_sec * 1000 + (unsigned)(now.tv_nsec / 1000000);
+}
+
 static char *build_request(int argc, char **argv, size_t *size)
 {
     char numbers[64];
@@ -250,7 +261,8 @@ static char *build_request(int argc, char **argv, size_t *size)
 
     umask(mask);
     at = put_digits(numbers, (unsigned)mask, 8);
-    length = (size_t)(put_digits(at, (unsigned)argc, 10) - numbers);
+    at = put_digits(at, (unsigned)argc, 10);
+    length = (size_t)(put_digits(at, milliseconds(), 10) - numbers);
     *size = HEAD_SIZE + length;
     for (int i = 0; i < argc; i++)
         *size += strlen(argv[i]) + 1;

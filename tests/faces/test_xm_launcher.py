@@ -377,6 +377,27 @@ def test_a_look_that_takes_long_is_shown_once(warm_xm: Commands, daemon: FakeDae
     assert len(daemon.calls) == 2
 
 
+def test_a_look_that_is_taken_up_late_is_shown_once(
+    warm_xm: Commands, warm: WarmSide, daemon: FakeDaemon
+) -> None:
+    """On a busy host the launcher may have waited for long before the worker knows of it."""
+    slow = iter([0.9])
+
+    def wait(*_: object) -> list[Any]:
+        time.sleep(next(slow, 0))
+        return domain(1, "web")
+
+    daemon.methods["xend.domain"] = wait
+    for worker in warm.workers():
+        os.kill(worker, signal.SIGSTOP)
+    process = warm_xm.start("domid", "web")
+    time.sleep(1.5)
+    for worker in warm.workers():
+        os.kill(worker, signal.SIGCONT)
+    assert process.communicate(timeout=20) == ("1\n", "")
+    wait_until(lambda: len(daemon.calls) == 2)
+
+
 def test_much_output_into_a_slow_pipe(xm: Commands, daemon: FakeDaemon) -> None:
     """A launcher that hears nothing for long must not print it all again."""
     text = "".join(f"line {number}\n" for number in range(40_000))

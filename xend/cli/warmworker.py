@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 
     from xend.cli.command import Command
 
-MAGIC = b"xmwarm1\0"
+MAGIC = b"xmwarm2\0"
 HEAD = len(MAGIC) + 4
 _FDS = 4
 _CHUNK = 1 << 16
 _MAX_REQUEST = 1 << 22
 _PIPE_BUF = 4096
-_SOON = 1.0
-"""Seconds, well below those that a launcher waits."""
+_SOON = 1000
+"""Milliseconds, well below those that a launcher waits."""
+_CLOCK = 1 << 32
 _CONTROL = _socket.CMSG_SPACE(_FDS * 4)
 _COLLECT_EVERY = 100
 _GROWTH = 4096
@@ -62,16 +63,18 @@ class BadRequest(Exception):
 class Request:
     """A command line as it arrives: its words, environment, umask and descriptors."""
 
-    __slots__ = ("argv", "env", "fds", "taken_over", "umask")
+    __slots__ = ("argv", "env", "fds", "sent", "taken_over", "umask")
 
     def __init__(self, data: bytes, fds: list[int]) -> None:
         texts = data.decode("utf-8", "surrogateescape").split("\0")
         try:
             self.umask = int(texts[0], 8)
-            end = 2 + int(texts[1])
+            end = 3 + int(texts[1])
+            self.sent = int(texts[2])
+            """When, by the launcher's clock: CLOCK_MONOTONIC in milliseconds, modulo 2^32."""
         except (ValueError, IndexError) as error:
             raise BadRequest from error
-        self.argv = texts[2:end]
+        self.argv = texts[3:end]
         if not self.argv or len(fds) != _FDS:
             raise BadRequest
         self.env: Mapping[str, str] = dict(
@@ -92,7 +95,7 @@ class Launcher:
     def __init__(self, sock: _socket.socket) -> None:
         self.sock = sock
         self._announced = False
-        self._since = monotonic()
+        self._sent = 0
 
     def uid(self) -> int:
         """Whose process it is."""
@@ -107,10 +110,16 @@ class Launcher:
             for at in range(0, len(packed), 4)
         ]
         try:
-            return Request(self._rest(data), fds)
+            request = Request(self._rest(data), fds)
         except BadRequest:
             close_all(fds)
             raise
+        self._sent = request.sent
+        return request
+
+    def _has_waited(self) -> bool:
+        """Since it sent its request: this process may have been too busy to take it."""
+        return (int(monotonic() * 1000) - self._sent) % _CLOCK > _SOON
 
     def _rest(self, data: bytes) -> bytes:
         if len(data) < HEAD or not data.startswith(MAGIC):
@@ -141,9 +150,7 @@ class Launcher:
     def before_write(self, fd: int, size: int) -> None:
         """A launcher that hears nothing runs the command itself in the end: what may make it wait
         for long, and so what is written late, is announced."""
-        if not self._announced and (
-            size > _PIPE_BUF or monotonic() - self._since > _SOON or not _has_room(fd)
-        ):
+        if not self._announced and (size > _PIPE_BUF or self._has_waited() or not _has_room(fd)):
             self.announce()
 
     def tell_argv(self, letter: bytes, argv: list[str]) -> None:
