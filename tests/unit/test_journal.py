@@ -225,3 +225,23 @@ def test_what_begin_returned_for_survives_kill_9(tmp_path: Path) -> None:
     db = sqlite3.connect(path)
     assert db.execute("SELECT count(*) FROM intents").fetchone() == (20,)
     db.close()
+
+
+async def test_what_the_disk_did_not_take_is_written_at_the_end_at_the_latest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = SqliteJournal(tmp_path / "xend.db", synchronous="OFF")
+    await journal.start()
+    intent = await journal.begin("rename", "u", {"new": "www"})
+    await journal._database.run(lambda db: db.execute("PRAGMA query_only = 1").fetchall())
+    await journal.end(intent.id)  # Does not fail: it has ended.
+    assert "is written later" in caplog.text
+    with pytest.raises(JournalError):
+        await journal.begin("rename", "u", {"new": "web"})
+    assert [each.id for each in await journal.open_intents()] == [intent.id]
+    await journal._database.run(lambda db: db.execute("PRAGMA query_only = 0").fetchall())
+    await journal.close()
+    after = SqliteJournal(tmp_path / "xend.db", synchronous="OFF")
+    await after.start()
+    assert not await after.open_intents()
+    await after.close()

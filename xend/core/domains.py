@@ -20,6 +20,7 @@ from xend.core.events import EventBus, EventLog
 from xend.core.hotplug import Hotplug
 from xend.core.importing import Importing, ImportReport
 from xend.core.inspection import Inspector
+from xend.core.jobs import Body as JobBody
 from xend.core.jobs import Job, JobRunner, JobStatus
 from xend.core.managed import Managed
 from xend.core.memory import MemoryBroker
@@ -335,15 +336,26 @@ class DomainService:
             uuid, name = str(target.uuid), target.name
             return self.jobs.submit(kind, body, uuid=uuid, name=name, caller=caller, id=job_id)
         view = self._snapshot.find(target)
+        stopped = kind == "destroy" and self._stop_for_destroy(view.uuid)
         return self.jobs.submit(
             kind,
-            body,
+            _content_without(body) if stopped else body,
             uuid=view.uuid,
             name=view.name,
             domid=view.domid,
             caller=caller,
             id=job_id,
         )
+
+    def _stop_for_destroy(self, uuid: str) -> bool:
+        """Whether something was to be stopped."""
+        active = self.jobs.active(uuid)
+        if active is None:
+            return False
+        if active.kind not in _STOPPED_BY_DESTROY and not active.kind.startswith("on-"):
+            return False
+        active.cancel()
+        return True
 
     async def _do(
         self, kind: str, ref: str | int, caller: Caller = XEND_ITSELF, **arguments: Any
@@ -365,19 +377,7 @@ class DomainService:
         """Ends it at once.  One that is just being built is not built any further, and one that is
         on its way stays where it is."""
         await self._snapshot.refresh()
-        active = self.jobs.active(self._snapshot.find(ref).uuid)
-        stopped = active is not None and (
-            active.kind in _STOPPED_BY_DESTROY or active.kind.startswith("on-")
-        )
-        if active is not None and stopped:
-            active.cancel()
-        job = self.submit("destroy", ref, caller=caller)
-        try:
-            await job.wait()
-        except DomainNotFound:
-            if not stopped:
-                raise
-            # What was stopped has left nothing to be destroyed.
+        await self.submit("destroy", ref, caller=caller).wait()
 
     async def shutdown(
         self, ref: str | int, request: str = "poweroff", *, caller: Caller = XEND_ITSELF
@@ -629,6 +629,18 @@ class DomainService:
         """The managed domains of another host; see `xend.core.importing`."""
         job = self.submit("import", None, folder=folder, dry_run=dry_run, caller=caller)
         return cast(Sequence[ImportReport], await job.wait())
+
+
+def _content_without(body: JobBody) -> JobBody:
+    """A destroy of what the job that it has stopped has taken back."""
+
+    async def destroy(job: Job) -> Any:
+        try:
+            return await body(job)
+        except DomainNotFound:
+            return None
+
+    return destroy
 
 
 def _label(arguments: Mapping[str, Any]) -> str:
