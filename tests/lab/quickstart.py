@@ -168,7 +168,9 @@ class QuickStart:
             assert time.monotonic() < deadline, "prospero stays in its boot loader"
             time.sleep(1)
         rows = self._listed()
-        assert rows["prospero"][0] == str(self.domid), rows
+        assert rows.get("prospero", [""])[0] == str(self.domid), (
+            f"prospero is not domain {self.domid}: {rows}\n{self._quiet('xm log | tail -n 3')}"
+        )
         self._attach_to_login("xm console prospero")
         self._login()
         self.leave_console()
@@ -179,7 +181,9 @@ class QuickStart:
         self.terminal.command("/etc/init.d/xend restart")
         assert self.terminal.status() == 0
         rows = self._listed()
-        assert rows["prospero"][0] == str(self.domid), rows
+        assert rows.get("prospero", [""])[0] == str(self.domid), (
+            f"prospero is not domain {self.domid}: {rows}\n{self._quiet('xm log | tail -n 3')}"
+        )
         after = float(self._over_console("cat /proc/uptime").split()[0])
         assert after > before, (before, after)
 
