@@ -26,6 +26,11 @@ from xend.config.pcinames import parse as parse_pci
 from xend.config.vmencode import encode_vm
 from xend.config.vmsxp import decode_vm
 from xend.config.xlcfg import read as read_xl
+from xend.config.xmeval import HOST_ERRORS
+from xend.config.xmlimits import Meter, Refused
+from xend.config.xmmachine import Machine
+from xend.config.xmregex import Pattern
+from xend.config.xmvalues import Thrown
 from xend.errors import XendError
 from xend.libxl import marshal, schema, unmarshal
 
@@ -101,6 +106,21 @@ def checked_file(data: bytes) -> None:
             assert convert(found, target).text
 
 
+def expression(data: bytes) -> None:
+    """A regular expression of a domain file, and behind a NUL the text that it is for."""
+    pattern, _, subject = data.decode("latin-1").partition("\0")
+    machine = Machine()
+    machine.meter = Meter()
+    try:
+        compiled = Pattern(machine, pattern)
+        compiled.find("match", subject)
+        compiled.find_all(subject)
+        compiled.split([subject])
+        compiled.substitute(["<\\g<0>>", subject])
+    except (Refused, Thrown, RecursionError, *HOST_ERRORS):
+        return
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "xm": xm_file,
     "xl": xl_file,
@@ -110,6 +130,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "xend-config": xend_config_file,
     "libxl-json": libxl_json,
     "words": words,
+    "expression": expression,
     "check": checked_file,
 }
 
@@ -157,6 +178,13 @@ def corpus(name: str) -> Iterator[bytes]:
         yield _JSON.encode()
     elif name == "words":
         yield from (b"0-3,^1", b"nodes:0", b"all", b"0000:01:02.3@4,msitranslate=1", b"01:02.*")
+    elif name == "expression":
+        yield from (b"(a|b)*c\0ababab", b"(?x)( # )\n a*)*b\0" + b"a" * 30, b"(|)(|)(|)x\0aa")
+        yield from (
+            b"(?:(?:^){9}){99}b\0a",
+            b"(a*)\\1*?(?=a)\0aaaaaaaaaaaa",
+            b"[0-9a-f]{2}:?\0a1:b2",
+        )
     elif name == "managed":
         yield encode_managed(decode_vm(sxp.parse_one(_VM))).encode()
     else:

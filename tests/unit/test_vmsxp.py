@@ -25,6 +25,15 @@ def vm(rest: str, *, image: str = "(image (linux (kernel /k)))") -> DomainConfig
     return decode_vm(sxp.parse_one(text), MAKER)
 
 
+@pytest.mark.parametrize(
+    "text", ["(image (linux (kernel /k) (a\udcff 1)))", "(image (linux (a (x\udcff))))"]
+)
+def test_settings_that_are_not_utf_8(text: str) -> None:
+    """They would be lost, or no face could show them."""
+    with pytest.raises(ConfigError, match="platform: text that is not UTF-8"):
+        decode_vm(sxp.parse_one(f"(vm (name a) (memory 64) {text})"))
+
+
 def test_numbers_may_come_as_numbers() -> None:
     tree: sxp.Value = ["vm", ["name", "t"], ["memory", 64], ["vcpus", 2], ["cpu_weight", 1.0]]
     config = decode_vm(tree)

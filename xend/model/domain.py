@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -370,6 +371,16 @@ class DomainConfig(BaseModel):
         if total > MAX_AFFINITY:
             raise ValueError(f"at most {MAX_AFFINITY} CPUs for all vcpus together")
         return tuple(tuple(row) if isinstance(row, list) else row for row in rows)
+
+    @field_validator("platform", "other", mode="after")
+    @classmethod
+    def _in_utf8(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Bytes that are none come from files as lone surrogates, which no JSON can hold."""
+        try:
+            json.dumps(settings, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("text that is not UTF-8") from error
+        return settings
 
     @field_validator("name", mode="after")
     @classmethod
