@@ -177,6 +177,21 @@ def test_a_file_for_another_host_is_converted(
     assert "s3_integrity" not in text
 
 
+def test_files_that_a_file_of_xl_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = put(
+        tmp_path,
+        "name = 'a'\ntype = 'pvh'\n kernel = '/boot/none'\ndisk = ['/img/none,qcow2,xvda,w']\n",
+    )
+    assert main(["check", path]) == 1
+    told = lines(capsys, path)
+    expected = "3:2: error: kernel: /boot/none does not exist on this host; write instead: a file"
+    assert told[0].startswith(expected)
+    assert main(["convert", path, "--to", "xl"]) == 0
+    text = capsys.readouterr().out
+    assert "# line 3: kernel: /boot/none does not exist on this host" in text
+    assert "# line 4: disk: /img/none does not exist on this host" in text
+
+
 def test_every_mistake_of_sxp(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = put(
         tmp_path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -72,7 +73,9 @@ def read_any(
         if kind == "xl":
             text = completed(text, dict(word.split("=", 1) for word in words)) if words else text
             result = read_xl(text, filename=path, strict=True, new_uuid=nameless().new_uuid)
-            notes = [note for note in result.notes if note.field != "uuid"]
+            _missing_files(result.config, text, cwd, here, report)
+            report.check()
+            notes = [*(note for note in result.notes if note.field != "uuid"), *report.notes]
             return AnyFile(path, kind, result.config, (), tuple(notes))
         if words:
             raise ConfigError("variables are for files of xm and xl", value=words[0])
@@ -99,6 +102,26 @@ def dialect_of(text: str) -> Dialect:
             "an XML file: these are for the Xen-API only", expected="a file of xm or xl, or SXP"
         )
     return told(text) or "xm"
+
+
+def _missing_files(config: DomainConfig, text: str, cwd: str, here: bool, report: Report) -> None:
+    """Of a file of xl: files that it names and this host has not."""
+    for name in ("kernel", "ramdisk"):
+        given = getattr(config, name)
+        said = re.search(rf"^[ \t]*({name})[ \t]*=", text, re.MULTILINE)
+        if not given or not said or config.bootloader or Path(cwd, given).exists():
+            continue
+        place = _line_and_column(text, said.start(1))
+        message = f"{name}: {given} does not exist on this host"
+        if here:
+            report.problem(*place, message, field=name, expected="a file that exists")
+        else:
+            report.note(*place, "ignored", message, field=name)
+    for disk in config.disks:
+        is_file = disk.path.startswith("/") and not disk.path.startswith("/dev/")
+        if is_file and disk.scheme != "phy" and not Path(disk.path).exists():
+            message = f"disk: {disk.path} does not exist on this host"
+            report.note(*_find(text, disk.path), "ignored", message, field="disk")
 
 
 def _text(path: str, cwd: str) -> str:
@@ -193,7 +216,10 @@ def _unknown_children(tree: sxp.Value, text: str, report: Report) -> None:
 
 
 def _find(text: str, part: str) -> tuple[int, int]:
-    start = max(0, text.find(part))
+    return _line_and_column(text, max(0, text.find(part)))
+
+
+def _line_and_column(text: str, start: int) -> tuple[int, int]:
     return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 
@@ -211,7 +237,7 @@ def _place_in(text: str, error: ConfigError) -> tuple[int, int]:
         if found >= 0:
             start = found + len(wanted) - len(value)
             break
-    return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
+    return _line_and_column(text, start)
 
 
 def _wrong(path: str, dialect: Dialect, report: Report, notes: tuple[Note, ...] = ()) -> AnyFile:
