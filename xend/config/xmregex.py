@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from re import _parser
+from functools import lru_cache
+from importlib import import_module
 from typing import Any, Final
 
 from xend.config.xmlex import Unicode
@@ -94,6 +95,12 @@ def _beginning(parsed: Iterable[Any]) -> bytes:
     return bytes(found)
 
 
+@lru_cache(maxsize=64)
+def _parsed(pattern: bytes, flags: int) -> Any:
+    """What re.compile makes its program from."""
+    return import_module("re._parser").parse(pattern, flags)
+
+
 class Pattern:
     """A compiled expression; it works on bytes, so that only ASCII counts as letters."""
 
@@ -108,7 +115,7 @@ class Pattern:
         given = self.text.encode("latin-1", "replace")
         try:
             self.native = re.compile(given, number)
-            self.parsed = _parser.parse(given, number)
+            self.parsed = _parsed(given, number)
         except re.error as error:
             throw("ValueError", str(error))
 
