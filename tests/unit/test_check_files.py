@@ -250,7 +250,16 @@ def test_bytes_that_no_file_of_xl_has(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "1:11: error: a NUL byte" in told[1]
 
 
+UNKNOWN = [f"unk{n}own" for n in range(8000)]
 HUGE = [
+    ("name = 'a'\ntype = 'pv'\n" + "".join(f"{w} = 1\n" for w in UNKNOWN), "more mistakes"),
+    (
+        "bootloader = 'a'\n" + "memroy = 3\n" + "".join(f"{w} = 1\n" for w in UNKNOWN),
+        "did you mean",
+    ),
+    ("(vm (memory 0)" + "".join(f"({w} 1)" for w in UNKNOWN) + ")", "must be greater than zero"),
+    ('{"name": "a"' + "".join(f', "{w}": 1' for w in UNKNOWN) + "}", "more mistakes"),
+    ("name = 'a'\ntype = 'pv'\ncpuid = 'host," + "x=1,".join(UNKNOWN) + "'", "more mistakes"),
     ("(vm (name a) (memory 64) (vcpus 4096) (cpus 0-4095))", "more than 1048576 CPUs"),
     ("(vm (name a) (memory 64) (cpus " + "0-4095," * 9000 + "1))", "more CPUs than any host has"),
     ("x = 1\n" * 60000, "more than 40000 words and signs"),

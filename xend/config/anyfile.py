@@ -15,7 +15,7 @@ from xend.config.checkjson import read_json
 from xend.config.checkxm import check_xm, nameless, tell
 from xend.config.devicesxp import decode_device
 from xend.config.dialectmarks import Dialect, told
-from xend.config.problems import InvalidFile, Note, Problem, Report, suggestion
+from xend.config.problems import MOST_PROBLEMS, InvalidFile, Note, Problem, Report, suggestion
 from xend.config.sxpvalues import child_whole
 from xend.config.vmsxp import Decoder
 from xend.config.xlcfg import read as read_xl
@@ -205,9 +205,9 @@ def _unknown_children(tree: sxp.Value, text: str, report: Report) -> None:
     known = set(_MANAGED)
     for row in table():
         known |= {name for name in split(row.setting.sxp) if "." not in name}
-    for child in sxp.children(tree):
-        name = str(sxp.name_of(child) or "")
-        if name and name not in known and not report.full:
+    names = [str(sxp.name_of(child) or "") for child in sxp.children(tree)]
+    for name in [name for name in names if name and name not in known][:MOST_PROBLEMS]:
+        if not report.full:
             line, column = _find(text, f"({name}")
             if hint := suggestion(name, known):
                 report.problem(line, column, f"{name}: nothing has this name{hint}", field=name)

@@ -18,7 +18,7 @@ from xend.config.commandline import Settings
 from xend.config.cpulists import parse_cpus
 from xend.config.devicelists import add_device
 from xend.config.devicesxp import Maker, decode_device
-from xend.config.problems import Note, Report, suggestion
+from xend.config.problems import MOST_HINTS, Note, Report, suggestion
 from xend.config.vmsxp import decode_vm
 from xend.config.xmcreate import Context, display_settings, load_config
 from xend.config.xmfiles import shown
@@ -167,6 +167,7 @@ class _Check:
     def _names(self) -> None:
         """Names that mean nothing here, and look as if they were to."""
         known, of_xl = names("xm"), names("xl")
+        hints = MOST_HINTS
         obsolete = {dropped.name: dropped for dropped in DROPPED if dropped.face == "xm"}
         for name in self.said:
             line, column = self.places.place(name)
@@ -179,7 +180,7 @@ class _Check:
             elif name in of_xl:
                 message = f"{name}: only files of xl have it; nothing reads it here"
                 self.report.note(line, column, "ignored", message, field=name)
-            elif not self.report.full and (hint := suggestion(name, known)):
+            elif (hints := hints - 1) >= 0 and (hint := suggestion(name, known)):
                 self.report.problem(
                     line, column, f"{name}: no such option{hint}", field=name, text=name
                 )

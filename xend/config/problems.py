@@ -9,7 +9,11 @@ from xend.errors import ConfigError
 
 MOST_PROBLEMS: Final = 100
 """More are counted, not kept: a binary file has one in every line."""
+MOST_HINTS: Final = 100
+"""Unknown words for which something similar is looked for."""
 _SHOWN: Final = 60
+_FARTHEST: Final = 4
+"""Letters that a word may have more or less than what is suggested."""
 
 NoteKind = Literal["computed", "deprecated", "ignored", "unknown"]
 
@@ -140,5 +144,13 @@ def suggestion(word: str, known: Collection[str]) -> str:
     """`; did you mean 'memory'?`, or nothing."""
     import difflib  # not cheap to import, and most files have no mistake
 
-    close = difflib.get_close_matches(word[:64], known, 1, 0.7)
+    word = word[:64]
+    near = [  # difflib is slow, and a file may have thousands of wrong words
+        each
+        for each in known
+        if abs(len(each) - len(word)) <= _FARTHEST
+        and word
+        and (each[:1] == word[:1] or each[-1:] == word[-1:])
+    ]
+    close = difflib.get_close_matches(word, near, 1, 0.7)
     return f"; did you mean '{close[0]}'?" if close else ""

@@ -16,6 +16,8 @@ from xend.config import sxp
 from xend.config.xend_options import OPTIONS, Kind, Option
 from xend.errors import ConfigError
 
+_MOST_HINTS = 100
+"""Unknown options for which something similar is looked for."""
 _TRUE = frozenset({"yes", "y", "1", "on", "true", "t"})
 _FALSE = frozenset({"no", "n", "0", "off", "false", "f"})
 DEFAULT_PATH = Path("/etc/xen/xend-config.sxp")
@@ -109,7 +111,8 @@ def check(text: str, path: Path) -> tuple[XendConfig, list[ConfigError]]:
         if name in values:
             warnings.append(f"{path}:{line}: {name} is set again; this one counts")
         if option is None or not isinstance(form, list):
-            warnings.append(_unknown(path, line, form, name))
+            hints = len(warnings) < _MOST_HINTS
+            warnings.append(_unknown(path, line, form, name, hints=hints))
             continue
         if option.obsolete:
             warnings.append(f"{path}:{line}: {name} has no effect: {option.obsolete}")
@@ -156,11 +159,11 @@ def _read_as(kind: Kind, text: str) -> bool | int | str | None:
     return True if word in _TRUE else False if word in _FALSE else None
 
 
-def _unknown(path: Path, line: int, form: Any, name: str) -> str:
+def _unknown(path: Path, line: int, form: Any, name: str, *, hints: bool) -> str:
     where = f"{path}:{line}: " if line else f"{path}: "
     if not name:
         return f"{where}'{sxp.show(form)}' is not of the form (option value) and is ignored"
-    near = difflib.get_close_matches(name, _BY_NAME, n=1)
+    near = difflib.get_close_matches(name, _BY_NAME, n=1) if hints else []
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"{where}unknown option {name} is ignored{hint}"
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from xend.config.problems import suggestion
+from xend.config.problems import MOST_HINTS, suggestion
 from xend.config.xlgrammar import XlText
 from xend.config.xlnumbers import strtol
 from xend.config.xlsettings import XlSettings
@@ -53,6 +53,7 @@ class _Policy:
         self._settings = settings
         self.leaves: Leaves = {}
         self.msrs: dict[str, str] = {}
+        self._hints = MOST_HINTS
 
     def named(self, item: XlText) -> None:
         words = [word for word in item.text.split(",") if word]
@@ -69,7 +70,11 @@ class _Policy:
                 self._feature(item, name, value)
             else:
                 known = [*_table()["fields"], *_table()["features"]]
-                self._skip(item, f"there is no CPU feature '{name[:40]}'{suggestion(name, known)}")
+                self._skip(item, f"there is no CPU feature '{name[:40]}'{self._hint(name, known)}")
+
+    def _hint(self, name: str, known: list[str]) -> str:
+        self._hints -= 1
+        return suggestion(name, known) if self._hints >= 0 else ""
 
     def _feature(self, item: XlText, name: str, value: str) -> None:
         number, bit = divmod(_table()["features"][name], 32)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from xend.config.problems import NoteKind, Report, suggestion
+from xend.config.problems import MOST_HINTS, NoteKind, Report, suggestion
 from xend.config.xlgrammar import XlList, XlSetting, XlText
 from xend.config.xlnumbers import MOST, whole
 
@@ -143,11 +143,8 @@ class XlSettings:
 
     def check_names(self, known: Collection[str]) -> None:
         """xl does not look at names that it does not know; here each is mentioned."""
-        for name in self._settings:
-            if name not in known:
-                self.passed_over(
-                    name,
-                    self.at(name),
-                    "unknown",
-                    f"'{name}' is no setting of xl{suggestion(name, known)}",
-                )
+        unknown = [name for name in self._settings if name not in known]
+        for number, name in enumerate(unknown):
+            hint = suggestion(name, known) if number < MOST_HINTS else ""
+            message = f"'{name}' is no setting of xl{hint}"
+            self.passed_over(name, self.at(name), "unknown", message)
