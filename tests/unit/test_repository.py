@@ -53,6 +53,21 @@ async def test_delete_takes_the_checkpoint_along(
     assert [*(tmp_path / "domains").iterdir()] == []
 
 
+@pytest.mark.parametrize("left", [".config.sxp.new", "checkpoint.chk.partial"])
+async def test_what_was_cut_off_while_it_was_new_leaves_nothing(
+    repository: FileRepository, tmp_path: Path, left: str
+) -> None:
+    """A `new`, or an import that was copying memory; somebody's own file is left alone."""
+    entry, theirs = (tmp_path / "domains" / str(uuid4()) for _ in range(2))
+    for folder in (entry, theirs):
+        folder.mkdir(parents=True)
+        (folder / left).touch()
+    (theirs / "notes").touch()
+    managed, broken = await repository.load()
+    assert managed == [] and [each.path for each in broken] == [theirs]
+    assert not entry.exists() and (theirs / left).exists()
+
+
 async def test_broken_entries_are_named_and_left_alone(
     repository: FileRepository, tmp_path: Path
 ) -> None:

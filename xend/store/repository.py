@@ -29,6 +29,7 @@ log = logging.getLogger("xend.repository")
 CONFIG = "config.sxp"
 CHECKPOINT = "checkpoint.chk"
 _TEMPORARY = ".config.sxp.new"
+_PARTIAL = f"{CHECKPOINT}.partial"
 _DELETED = ".deleted-"
 _MOST_TEXT = 4 << 20
 
@@ -95,6 +96,8 @@ class FileRepository:
             if entry.name.startswith(_DELETED):
                 shutil.rmtree(entry, ignore_errors=True)  # A delete that was cut off.
                 continue
+            if _was_cut_off(entry):
+                continue
             try:
                 managed.append(self._read(entry))
             except (XendError, ValueError, OSError) as error:
@@ -136,7 +139,7 @@ class FileRepository:
 
     def _copy_checkpoint(self, uuid: UUID, source: Path) -> None:
         directory = self._root / str(uuid)
-        temporary = directory / f"{CHECKPOINT}.partial"
+        temporary = directory / _PARTIAL
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with source.open("rb") as old, _created(temporary) as new:
@@ -191,6 +194,20 @@ class FileRepository:
                 reason=str(error.strerror),
             ) from error
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _was_cut_off(entry: Path) -> bool:
+    """While it was new: there is nothing in it but what had not got its name yet."""
+    try:
+        left = [*entry.iterdir()]
+        if not left or {each.name for each in left} - {_PARTIAL, _TEMPORARY}:
+            return False
+        for each in left:
+            each.unlink()
+        entry.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def _text_of(entry: Path) -> tuple[UUID, str]:
