@@ -59,6 +59,7 @@ REFUSED_HERE: Final = {
     "grammar/list-for-text": "xl goes on without the setting",
     "grammar/nested-empty-list": "xl goes on without the device",
     "grammar/nested-list-for-text": "xl goes on without the device",
+    "grammar/number-in-blanks": "xl goes on without the setting",
     "grammar/number-not-one": "xl goes on without the setting",
     "grammar/number-too-large": "xl goes on without the setting",
     "grammar/plus-equals-number": "xl goes on without the setting",
