@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import sh
+from pytest_mock import MockerFixture
 
 from xend.daemon import control, systemd
 from xend.daemon.options import Options
@@ -246,6 +248,26 @@ class TestWhereSystemdLooksAfterIt:
         assert systemd.looks_after_it()
         monkeypatch.setattr(systemd, "BOOTED", tmp_path / "none")
         assert not systemd.looks_after_it()
+
+    def test_a_host_without_systemctl(
+        self, its: Systemd, mocker: MockerFixture, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        asked = mocker.patch.object(sh, "Command", side_effect=sh.CommandNotFound("systemctl"))
+        assert not systemd.looks_after_it()
+        assert systemd.start() == 1
+        assert capsys.readouterr().err == "xend: systemctl is gone\n"
+        assert [call.args for call in asked.call_args_list] == [
+            ("systemctl",),
+            ("systemctl",),
+            ("journalctl",),
+        ]
+
+    def test_a_systemctl_that_is_killed_is_a_failure(
+        self, its: Systemd, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        its._program("systemctl", "kill -9 $$")
+        assert systemd.start() == 1
+        assert capsys.readouterr().err == "xend: systemctl failed (status -9)\n"
 
     def test_a_daemon_with_options_is_somebodys_own(self) -> None:
         assert Options(verb="restart").plain

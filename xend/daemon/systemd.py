@@ -6,8 +6,8 @@ Whoever types `xend restart` or `/etc/init.d/xend restart` on such a host means 
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,22 +28,44 @@ def looks_after_it() -> bool:
 def start() -> int:
     """0 when it serves, 1 with the daemon's own error."""
     done = _run("systemctl", "start", UNIT)
-    if done is not None and done.returncode == 0:
+    if done is not None and done.status == 0:
         return 0
     said = _run("journalctl", "-q", "-o", "cat", "-n", "20", "-u", UNIT)
     words = [
         line for line in (said.stdout if said else "").splitlines() if line.startswith("xend: ")
     ]
-    text = words[-1] if words else (done.stderr.strip() if done else "xend: systemctl is gone")
+    if words:
+        text = words[-1]
+    elif done is None:
+        text = "xend: systemctl is gone"
+    else:
+        text = done.stderr.strip() or f"xend: systemctl failed (status {done.status})"
     print(text, file=sys.stderr)
     return 1
 
 
-def _run(*command: str) -> subprocess.CompletedProcess[str] | None:
+ANY_STATUS: Final = [*range(256)]
+
+
+@dataclass(frozen=True)
+class _Ended:
+    status: int
+    stdout: str
+    stderr: str
+
+
+def _run(program: str, *words: str) -> _Ended | None:
     """None when there is no such program."""
+    import sh  # only these few verbs need it, and it takes its time
+
     try:
-        return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
+        done = sh.Command(program)(*words, _in="", _ok_code=ANY_STATUS, _return_cmd=True)
+    except sh.CommandNotFound:
         return None
+    except sh.SignalException as killed:
+        done = killed
+    return _Ended(done.exit_code, _text(done.stdout), _text(done.stderr))
+
+
+def _text(said: bytes) -> str:
+    return said.decode(errors="replace")
