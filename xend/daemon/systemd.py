@@ -58,6 +58,7 @@ def _run(program: str, *words: str) -> _Ended | None:
     """None when there is no such program."""
     import sh  # only these few verbs need it, and it takes its time
 
+    done: sh.RunningCommand | sh.SignalException
     try:
         done = sh.Command(program)(*words, _in="", _ok_code=ANY_STATUS, _return_cmd=True)
     except sh.CommandNotFound:
