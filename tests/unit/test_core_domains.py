@@ -423,6 +423,41 @@ async def test_verbs_on_nothing(host: SimHost) -> None:
             await getattr(host.service, verb)("nobody")
 
 
+async def is_owned(host: SimHost) -> None:
+    while not await host.journal.owned():  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_half_made_domain_that_is_ours_on_disk_is_still_undone(
+    host: SimHost, paused: bool
+) -> None:
+    """Whose it is goes to disk while it is built: that does not say that it has been built."""
+    gate = Gate("create", "devices")
+    host.hypervisor.faults = gate
+    host.service.submit("create", guest("web"), paused=paused)
+    await gate.reached.wait()
+    await is_owned(host)
+    await host.restart()
+    assert await host.names() == []
+    assert not await host.journal.owned()
+    assert not await host.journal.open_intents()
+
+
+async def test_of_a_build_that_failed_nothing_is_ours(host: SimHost) -> None:
+    async def fail(operation: str, stage: str, domid: Domid | None) -> None:
+        if (operation, stage) == ("create", "devices"):
+            await is_owned(host)
+            raise HypervisorError("no", operation="create", rc_name="ERROR_FAIL")
+
+    host.hypervisor.faults = fail
+    with pytest.raises(HypervisorError):
+        await host.service.create(guest("web"))
+    assert await host.names() == []
+    assert not await host.journal.owned()
+    assert not await host.journal.open_intents()
+
+
 async def test_a_view_is_made_anew_only_when_something_has_changed(host: SimHost) -> None:
     await host.service.create(guest("web"))
     first = await host.view("web")

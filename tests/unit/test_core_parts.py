@@ -38,7 +38,7 @@ def test_the_plan_of_a_create() -> None:
         ReserveIdentity(config),
         Begin("create", str(config.uuid), {"paused": False, "name": "web"}),
         ReserveMemory(config),
-        Build(config, timeout=60.0),
+        Build(config, timeout=60.0, own=Own(config, False)),
         Own(config, False),
         Unpause(),
         Settle(),

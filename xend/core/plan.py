@@ -69,15 +69,6 @@ class EndOld:
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
-    """From its kernel, a saved image or another host.  Undone by destroying what became of it."""
-
-    config: DomainConfig
-    source: Path | Incoming | None = None
-    timeout: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Own:
     """On disk: its policies are ours."""
 
@@ -86,6 +77,17 @@ class Own:
     restarts: int = 0
     quick: int = 0
     replaces: Domid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """From its kernel, a saved image or another host.  Undone by destroying what became of it."""
+
+    config: DomainConfig
+    source: Path | Incoming | None = None
+    timeout: float | None = None
+    own: Own | None = None
+    """Goes to disk while it is built, since a later step waits for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +139,14 @@ def plan_create(
 ) -> Plan:
     """A boot loader has no time limit: its menu may wait for a person at the console."""
     begin = Begin("create", str(config.uuid), {"paused": paused, "name": config.name})
-    build = Build(config, timeout=None if config.bootloader else timeout)
+    own = Own(config, managed)
+    build = Build(config, timeout=None if config.bootloader else timeout, own=own)
     plan: tuple[Step, ...] = (
         ReserveIdentity(config),
         begin,
         ReserveMemory(config),
         build,
-        Own(config, managed),
+        own,
     )
     return plan + (() if paused else (Unpause(),)) + (Settle(),)
 

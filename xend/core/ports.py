@@ -177,6 +177,9 @@ class Hypervisor(Protocol):
     async def config_of(self, domid: Domid) -> DomainConfig | None:
         """`retrieve_config`, decoded as well as can be; None if it cannot be had."""
 
+    async def is_whole(self, domid: Domid, uuid: str) -> bool:
+        """Whether its build has come to its end."""
+
     # -- quick changes ---------------------------------------------------------------------------
 
     async def pause(self, domid: Domid) -> None:
@@ -478,8 +481,14 @@ class Journal(Protocol):
     async def begin(self, kind: str, uuid: str, data: Mapping[str, Any]) -> Intent: ...
 
     async def note(
-        self, intent: int, *, domid: Domid | None = None, data: Mapping[str, Any] | None = None
-    ) -> None: ...
+        self,
+        intent: int,
+        *,
+        domid: Domid | None = None,
+        data: Mapping[str, Any] | None = None,
+        put: Sequence[OwnedDomain] = (),
+    ) -> None:
+        """What it has come to; and whose a domain is, in the same transaction."""
 
     async def end(self, intent: int) -> None: ...
 

@@ -181,10 +181,10 @@ class Reconciliation:
     # -- One rule per kind: True when the intent is settled ---------------------------------------
 
     async def _create(self, intent: Intent) -> bool:
-        """Also of a restore.  With ownership on disk it was done but for the unpause."""
+        """Also of a restore.  What is ours and whole was done but for the unpause."""
         await self._look()
         owned = self._owned.get(intent.uuid)
-        if owned is not None:
+        if owned is not None and await self._context.hypervisor.is_whole(owned.domid, owned.uuid):
             if intent.data.get("remove"):
                 await self._context.files.remove(Path(intent.data["source"]))
                 self._forget_checkpoint(intent.uuid)
@@ -192,6 +192,8 @@ class Reconciliation:
                 await self._context.unpause(owned.domid)
             return True
         await self._remove_half_made(intent)
+        if owned is not None:
+            await self._context.journal.drop_owned(owned.uuid, owned.domid)
         return True
 
     def _forget_checkpoint(self, uuid: str) -> None:

@@ -61,6 +61,8 @@ class Run:
     undo: list[tuple[str, Undo]] = field(default_factory=list)
     notes: set[asyncio.Task[None]] = field(default_factory=set)
     """The journal learns the domid while the build goes on."""
+    owned: OwnedDomain | None = None
+    """Once that is on its way to the disk."""
     release: list[Callable[[], None]] = field(default_factory=list)
     """What is only in memory: given back however the plan ends."""
 
@@ -222,9 +224,11 @@ class Applier:
             if progress.domid is not None and progress.domid != run.domid:
                 run.domid = progress.domid
                 snapshot.bind(progress.domid, config)
-                self._note_domid(run, progress.domid)
+                self._note_domid(run, progress.domid, step.own)
             run.info = progress.info or run.info
 
+        if step.own is not None:
+            run.undo.append(("ownership", lambda: self._disown(run)))
         # Pushed before the call: a build whose process was killed leaves a half-made domain.
         keep = step.source.beside if isinstance(step.source, Incoming) else None
         run.undo.append(("the build", lambda: self.remove_remains(uuid, run.domid, keep)))
@@ -262,12 +266,14 @@ class Applier:
             async with self._builds:
                 return await hypervisor.create(step.config, sink)
 
-    def _note_domid(self, run: Run, domid: Domid) -> None:
-        if run.intent is not None:
-            note = asyncio.create_task(
-                self._context.journal.note(run.intent.id, domid=domid), name=f"xend-note-{domid}"
-            )
-            run.notes.add(note)
+    def _note_domid(self, run: Run, domid: Domid, own: Own | None) -> None:
+        if run.intent is None:
+            return
+        if own is not None:
+            run.owned = self._owned(own, domid)
+        put = () if run.owned is None else (run.owned,)
+        note = self._context.journal.note(run.intent.id, domid=domid, put=put)
+        run.notes.add(asyncio.create_task(note, name=f"xend-note-{domid}"))
 
     async def _remove_file(self, step: RemoveFile, run: Run) -> None:
         """What was in it is now in the domain alone, so that must not go any more, even if it
@@ -281,28 +287,41 @@ class Applier:
 
     async def _own(self, step: Own, run: Run) -> None:
         domid = _built(run)
-        uuid = str(step.config.uuid)
-        owned = OwnedDomain(
-            uuid,
-            domid,
-            step.config,
-            started=self._context.clock.time(),
-            restarts=step.restarts,
-            managed=step.managed,
-            quick=step.quick,
-            since=self._context.clock.monotonic(),
-        )
+        owned = run.owned
         if run.restarts:
             # The guest was promised to come back: a full disk must not be its end.
-            gone = [(uuid, step.replaces)] if step.replaces not in (None, domid) else []
+            owned = self._owned(step, domid)
+            gone = [(owned.uuid, step.replaces)] if step.replaces not in (None, domid) else []
             await asyncio.gather(*run.notes, return_exceptions=True)
             await self._context.journal.settle(NOTHING, put=[owned], drop=gone)
         else:
             await asyncio.gather(*run.notes)
-            await self._context.journal.put_owned(owned)
-        run.undo.append(("ownership", lambda: self._context.journal.drop_owned(uuid, domid)))
+            if owned is None or owned.domid != domid:
+                owned = self._owned(step, domid)
+                await self._context.journal.put_owned(owned)
+        if owned is not run.owned:
+            uuid = owned.uuid
+            run.undo.append(("ownership", lambda: self._context.journal.drop_owned(uuid, domid)))
         self._context.snapshot.own(owned)
-        self._context.snapshot.let_go(uuid)
+        self._context.snapshot.let_go(owned.uuid)
+
+    def _owned(self, own: Own, domid: Domid) -> OwnedDomain:
+        return OwnedDomain(
+            str(own.config.uuid),
+            domid,
+            own.config,
+            started=self._context.clock.time(),
+            restarts=own.restarts,
+            managed=own.managed,
+            quick=own.quick,
+            since=self._context.clock.monotonic(),
+        )
+
+    async def _disown(self, run: Run) -> None:
+        """Nothing, when it had not got as far, or could not be written."""
+        written = await asyncio.gather(*run.notes, return_exceptions=True)
+        if run.owned is not None and not any(written):
+            await self._context.journal.drop_owned(run.owned.uuid, run.owned.domid)
 
     async def end_domain(self, domid: Domid, seconds: float) -> None:
         """Destroys it; quiet when it is gone already.  OperationTimeout when it will not go.

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+_USERDATA = Path("/var/lib/xen")
 _CONTROL = {"poweroff", "reboot", "suspend", "halt", "crash"}
 
 
@@ -188,6 +189,12 @@ class XenHypervisor:
         except (HypervisorError, ConfigError) as error:
             log.debug("domain %d: no configuration: %s", domid, error)
             return None
+
+    async def is_whole(self, domid: Domid, uuid: str) -> bool:
+        """libxl keeps its configuration as the last step of a build (domcreate_complete of
+        libxl_create.c)."""
+        kept = _USERDATA / f"userdata-d.{domid}.{uuid}.libxl-json"
+        return await self._quick.run(lambda _: kept.exists())
 
     # -- quick changes ---------------------------------------------------------------------------
 

@@ -66,6 +66,8 @@ class SimDomain:
     tty: str = ""
     request: str = ""
     """A shutdown request that the guest has not answered yet."""
+    whole: bool = False
+    """Its build has come to its end."""
     restored: bool = False
     ran_before: float = 0.0
     """Of `ran`, what an image brought along: Xen counts a domain's CPU time from its making."""

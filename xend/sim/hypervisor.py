@@ -146,6 +146,10 @@ class SimHypervisor:
             return None  # Still being built: there is no libxl-json yet.
         return domain.config.model_copy(update={"name": domain.name, "pcis": (*domain.pcis,)})
 
+    async def is_whole(self, domid: Domid, uuid: str) -> bool:
+        domain = self.machine.get(domid)
+        return domain.whole and domain.uuid == uuid
+
     # -- Quick changes ---------------------------------------------------------------------------
 
     async def pause(self, domid: Domid) -> None:
@@ -267,6 +271,7 @@ class SimHypervisor:
         except XendError:
             self.machine.remove(domain)
             raise
+        domain.whole = True
         domain.ran = domain.ran_before = ran
         domain.restored = ran > 0
         return domain.domid

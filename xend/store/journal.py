@@ -133,7 +133,12 @@ class SqliteJournal:
         return Intent(cursor.lastrowid, kind, uuid, None, data, created)
 
     async def note(
-        self, intent: int, *, domid: Domid | None = None, data: Mapping[str, Any] | None = None
+        self,
+        intent: int,
+        *,
+        domid: Domid | None = None,
+        data: Mapping[str, Any] | None = None,
+        put: Sequence[OwnedDomain] = (),
     ) -> None:
         def write(db: sqlite3.Connection) -> None:
             if domid is not None:
@@ -141,6 +146,8 @@ class SqliteJournal:
             if data is not None:
                 text = json.dumps(dict(data))
                 db.execute("UPDATE intents SET data = ? WHERE id = ?", (text, intent))
+            for owned in put:
+                _put_owned(db, owned)
 
         await self._run(write)
 
