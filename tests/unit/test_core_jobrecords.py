@@ -11,6 +11,7 @@ import pytest
 
 from xend.core.clock import SystemClock
 from xend.core.events import EventBus
+from xend.core.jobrecords import GATHER_SECONDS
 from xend.core.jobs import Job, JobRunner, JobStatus
 from xend.core.views import XEND_ITSELF
 from xend.errors import JournalError, OperationFailed
@@ -176,6 +177,13 @@ async def test_a_disk_that_hangs_holds_up_nobody_for_long(
     await jobs.runner.close()
 
 
+async def test_of_a_quick_job_only_its_end_is_written(jobs: Jobs) -> None:
+    job = jobs.submit()
+    assert await job.wait() == "fine"
+    assert jobs.disk.writes == 1
+    assert jobs.status_on_disk(job) == "done"
+
+
 async def test_what_was_under_way_when_xend_went_is_interrupted_and_that_is_an_event() -> None:
     disk = Disk()
     before, never = Jobs(disk), asyncio.Event()
@@ -185,7 +193,7 @@ async def test_what_was_under_way_when_xend_went_is_interrupted_and_that_is_an_e
         await never.wait()
 
     job = before.runner.submit("save", body, uuid="u", name="web", caller=XEND_ITSELF)
-    await _turns()
+    await asyncio.sleep(2 * GATHER_SECONDS)
     assert before.status_on_disk(job) == "running"
     after = Jobs(disk)
     reader = after.bus.subscribe(topics={"job"})

@@ -29,7 +29,7 @@ LOST: Final = "lost"
 
 _PAGE: Final = 512
 """Events that a replay reads from disk at once."""
-_GATHER_SECONDS: Final = 0.01
+_GATHER_SECONDS: Final = 0.05
 """Those of one operation are written together."""
 _BURST: Final = 128
 """So many are delivered before the readers get a turn: a burst makes nobody slow."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("xend.jobs")
 
+GATHER_SECONDS: Final = 0.25
+"""What a job is doing is written at most so often: of one that is quick only its end."""
 PATIENCE: Final = 2.0
 """Seconds that the end of a job may wait for its record."""
 
@@ -38,6 +40,7 @@ class JobRecords:
         self._ended: list[tuple[Job, Told]] = []
         """Their records are among the dirty."""
         self._wakeup = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
         self._closing = False
         self._failing = False
         self._stuck = False
@@ -46,12 +49,15 @@ class JobRecords:
     def start(self) -> None:
         if self._log is not None:
             self._writer = asyncio.create_task(self._write_behind(), name="xend-jobs-writer")
+            self._wakeup.set()
 
     def keep(self, job: Job) -> None:
         """Some time soon."""
         if self._log is not None:
             self._dirty[job.id] = job
-            self._wakeup.set()
+            if self._timer is None:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(GATHER_SECONDS, self._wakeup.set)
 
     def keep_end(self, job: Job, told: Told) -> None:
         """And call `told` when it is written, or cannot be."""
@@ -60,6 +66,7 @@ class JobRecords:
             told(job)
         else:
             self._ended.append((job, told))
+            self._wakeup.set()
 
     async def put(self, job: Job) -> None:
         """At once."""
@@ -85,6 +92,9 @@ class JobRecords:
     async def _write(self) -> bool:
         """Whether it could be written."""
         assert self._log is not None, "there is no writer without a log"
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         batch, self._dirty = self._dirty, {}
         waiting, self._ended = self._ended, []
         written = asyncio.create_task(
