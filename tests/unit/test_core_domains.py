@@ -444,6 +444,21 @@ async def test_a_half_made_domain_that_is_ours_on_disk_is_still_undone(
     assert not await host.journal.open_intents()
 
 
+async def test_what_was_done_is_known_although_its_intent_was_still_open(host: SimHost) -> None:
+    """An intent ends a moment after its client has been told."""
+    await host.service.create(guest("web"))
+    await host.service.create(guest("paused"), paused=True)
+    await host.service.create(guest("gone"))
+    await host.service.destroy("gone")
+    host.journal._soon.clear()
+    await host.restart()
+    assert await host.names() == ["web", "paused"]
+    assert (await host.view("web")).power_state is PowerState.RUNNING
+    assert (await host.view("paused")).power_state is PowerState.PAUSED
+    assert [owned.domid for owned in await host.journal.owned()] == [1, 2]
+    assert not await host.journal.open_intents()
+
+
 async def test_of_a_build_that_failed_nothing_is_ours(host: SimHost) -> None:
     async def fail(operation: str, stage: str, domid: Domid | None) -> None:
         if (operation, stage) == ("create", "devices"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import stat
 import subprocess
@@ -17,7 +18,7 @@ from tests.simhost import disk, guest, vif
 from xend.core.ports import OwnedDomain
 from xend.errors import JournalError
 from xend.model.units import Domid
-from xend.store.journal import _TABLES, SqliteJournal
+from xend.store.journal import _TABLES, SOON_SECONDS, SqliteJournal
 
 
 @pytest.fixture
@@ -42,6 +43,35 @@ def owned(domid: int = 3) -> OwnedDomain:
         handle="h",
         quick=1,
     )
+
+
+async def test_what_is_settled_soon_is_settled_with_the_next_or_a_moment_later(
+    tmp_path: Path,
+) -> None:
+    journal = SqliteJournal(tmp_path / "state" / "xend.db")
+    await journal.start()
+
+    def on_disk() -> tuple[int, int]:
+        with sqlite3.connect(tmp_path / "state" / "xend.db") as other:
+            [row] = other.execute("SELECT (SELECT count(*) FROM intents), count(*) FROM owned")
+        return int(row[0]), int(row[1])
+
+    mine = owned()
+    first, second = await journal.begin("create", "u", {}), await journal.begin("destroy", "v", {})
+    await journal.note(first.id, put=[mine])
+    journal.settle_soon(first.id)
+    assert on_disk() == (2, 1)
+    third = await journal.begin("create", "w", {})
+    assert [each.id for each in await journal.open_intents()] == [second.id, third.id]
+    journal.settle_soon(second.id, drop=[(mine.uuid, mine.domid)])
+    journal.settle_soon(third.id)
+    assert on_disk() == (2, 1)
+    await asyncio.sleep(3 * SOON_SECONDS)
+    assert on_disk() == (0, 0)
+    last = await journal.begin("create", "x", {})
+    journal.settle_soon(last.id)
+    await journal.close()
+    assert on_disk() == (0, 0)
 
 
 async def test_an_intent_from_begin_to_end(journal: SqliteJournal) -> None:

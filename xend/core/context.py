@@ -74,9 +74,11 @@ class Context:
                 reason="no reply",
             ) from None
 
-    async def current(self, job: Job, ref: str | int) -> DomainView:
+    async def current(
+        self, job: Job, ref: str | int, *, max_age: float | None = None
+    ) -> DomainView:
         """The job's domain as it is now that its turn has come; DomainNotFound(ref)."""
-        await self.snapshot.refresh()
+        await self.snapshot.refresh(max_age=max_age)
         if job.domid is not None:
             view = self.snapshot.by_domid(job.domid)
             if view is not None and view.uuid == job.uuid:
@@ -133,7 +135,10 @@ class Context:
             if not job.abandoned and not intent.open:
                 await self.journal.end(begun.id)
             raise
-        await self.journal.settle(begun.id, put=intent.put, drop=intent.drop)
+        if kind == "destroy":  # The domain is gone: the next start would see that, too.
+            self.journal.settle_soon(begun.id, drop=intent.drop)
+        else:
+            await self.journal.settle(begun.id, put=intent.put, drop=intent.drop)
 
 
 @dataclass(slots=True)

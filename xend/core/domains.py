@@ -183,7 +183,6 @@ class DomainService:
         await self.cpu_pools.close()
         await self._policies.close()
         await self.jobs.close(self._context.settings.close_grace)
-        await self._building.applier.close(self._context.settings.close_grace)
         await self._snapshot.close()
         await self.events.close()
 

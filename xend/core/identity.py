@@ -81,13 +81,16 @@ class Naming:
             seconds = float(started) if started else None
         return name or nameless(domid), seconds
 
-    def follow(self, identity: Identity) -> None:
+    def follow(self, identity: Identity, *, after: float = 0.0) -> None:
+        """`after` so many seconds: the watch begins with the name of then."""
         if identity in self._followers:
             return
-        task = asyncio.create_task(self._follow(identity), name=f"xend-name-{identity.domid}")
+        follower = self._follow(identity, after)
+        task = asyncio.create_task(follower, name=f"xend-name-{identity.domid}")
         self._followers[identity] = task
 
-    async def _follow(self, identity: Identity) -> None:
+    async def _follow(self, identity: Identity, after: float) -> None:
+        await asyncio.sleep(after)
         path = f"/local/domain/{identity.domid}/name"
         try:
             async with self._store.watching(path) as watch:

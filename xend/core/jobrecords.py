@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("xend.jobs")
 
-GATHER_SECONDS: Final = 0.25
+GATHER_SECONDS: Final = 1.0
 """What a job is doing is written at most so often: of one that is quick only its end."""
 PATIENCE: Final = 2.0
 """Seconds that the end of a job may wait for its record."""

@@ -513,6 +513,10 @@ class Journal(Protocol):
         Neither this nor `end` fails: what was to be done has been done.  What the disk does not
         take now is written before whatever it takes next."""
 
+    def settle_soon(self, intent: int, *, drop: Sequence[tuple[str, Domid]] = ()) -> None:
+        """The same, in the next transaction or a moment later: for what the next start would find
+        out by itself, so that nobody has to wait for it."""
+
     async def close(self) -> None: ...
 
 

@@ -25,6 +25,8 @@ log = logging.getLogger("xend.snapshot")
 
 LEARN_PATIENCE = 0.5
 """Seconds that a reader waits for a stranger's configuration; it is learned all the same."""
+FOLLOW_SECONDS = 0.1
+"""Who asked for a domain is told first; then its name is followed."""
 ASK_AGAIN = 5.0
 """Seconds until one that could not be had is asked for again."""
 
@@ -200,7 +202,7 @@ class Snapshot:
         self._building.pop(uuid, None)
         for identity in self._known.values():
             if identity.uuid == uuid:
-                self._naming.follow(identity)
+                self._naming.follow(identity, after=FOLLOW_SECONDS)
 
     def bind(self, domid: Domid, config: DomainConfig) -> None:
         """A domain that we make has got its domid."""

@@ -70,7 +70,6 @@ class Run:
 class Applier:
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._settling: set[asyncio.Task[None]] = set()
         self._builds = asyncio.Semaphore(context.settings.parallel_builds)
 
     async def apply(
@@ -129,32 +128,9 @@ class Applier:
                 with run.job.may_be_cancelled():
                     await step.incoming.take_over(begun, _built(run))
             case Settle():
+                # Nothing can go wrong any more, and the next start finishes what it finds open.
                 if run.intent is not None:
-                    self._settle(run.intent)
-
-    def _settle(self, intent: Intent) -> None:
-        """Behind the job's back: nothing can go wrong any more but the writing itself, and the
-        next start finishes what is found open."""
-
-        async def end() -> None:
-            try:
-                await self._context.journal.end(intent.id)
-            except XendError as error:
-                log.error("the intent %d stays open: %s", intent.id, error)
-
-        task = asyncio.create_task(end(), name=f"xend-settle-{intent.id}")
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-
-    async def close(self, seconds: float) -> None:
-        """When no plan is under way any more.  What the disk does not take within `seconds` stays
-        open, for the next start."""
-        settling = [*self._settling]
-        if settling:
-            await asyncio.wait(settling, timeout=seconds)
-        for task in settling:
-            task.cancel()
-        await asyncio.gather(*settling, return_exceptions=True)
+                    self._context.journal.settle_soon(run.intent.id)
 
     async def _unwind(self, run: Run, error: BaseException) -> None:
         log.debug("undoing %s of %s after %r", run.job.kind, run.job.name, error)

@@ -16,6 +16,8 @@ from xend.model.status import PowerState
 from xend.model.units import DOM0
 
 _NAME = re.compile(r"[A-Za-z0-9_\-.:+]+")
+WHICH_MAX_AGE = 0.2
+"""Seconds: which domain is meant does not change as quickly as what it does."""
 _TRIGGERS = frozenset({"nmi", "reset", "init", "s3resume", "power", "sleep"})
 
 
@@ -79,7 +81,7 @@ class Verbs:
         await self._context.hypervisor.request_shutdown(view.domid, cast(ShutdownRequest, request))
 
     async def destroy(self, job: Job, ref: str | int) -> None:
-        view = await self._context.current(job, ref)
+        view = await self._context.current(job, ref, max_age=WHICH_MAX_AGE)
         if view.domid == DOM0:
             raise DomainStateError(
                 f"Cannot destroy privileged domain {ref}", domain=str(ref), verb="destroy"
@@ -92,7 +94,10 @@ class Verbs:
         async with self._context.intent(job, "destroy", view.uuid, data) as intent:
             await self._applier.end_domain(domid, self._context.settings.destroy_timeout)
             intent.drop.append((view.uuid, domid))
-        self._context.snapshot.forget(view.domid)
+        identity = self._context.snapshot.identity(domid)
+        if identity is not None and intent.id:
+            identity.owned = None  # That goes from the journal with the intent.
+        self._context.snapshot.forget(domid)
 
     async def rename(self, job: Job, ref: str | int, *, new: str) -> None:
         view = await self._context.current(job, ref)

@@ -7,12 +7,12 @@ order is that of the calls and the event loop never waits for the disk.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -27,6 +27,8 @@ from xend.store.sqlite import Database
 log = logging.getLogger("xend.journal")
 
 T = TypeVar("T")
+
+SOON_SECONDS = 0.2
 
 _TABLES = """
 CREATE TABLE intents (
@@ -68,6 +70,10 @@ class SqliteJournal:
         self._owed: list[Callable[[sqlite3.Connection], None]] = []
         """How intents ended that could not be written: whatever is written next comes after that,
         so that no later start finishes what is long over.  Only for the thread."""
+        self._soon: list[Callable[[sqlite3.Connection], None]] = []
+        """The same of intents that nobody waits for.  Only for the loop."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Opens or makes the file, mode 0600.  A damaged one is put aside, loudly: then running
@@ -91,13 +97,21 @@ class SqliteJournal:
         return row is not None
 
     async def close(self) -> None:
-        await self._database.threads.run(self._pay)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing])
+        await self._flush()
         await self._database.close()
 
     def _pay(self) -> None:
         if self._owed:
-            with suppress(JournalError):
+            try:
                 self._write(lambda db: None)
+            except JournalError as error:
+                log.error(
+                    "%d operations have ended, which is written later: %s", len(self._owed), error
+                )
 
     def _write(self, call: Callable[[sqlite3.Connection], T]) -> T:
         """In the thread."""
@@ -161,14 +175,30 @@ class SqliteJournal:
         put: Sequence[OwnedDomain] = (),
         drop: Sequence[tuple[str, Domid]] = (),
     ) -> None:
-        def write(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM intents WHERE id = ?", (intent,))
-            for uuid, domid in drop:
-                db.execute("DELETE FROM owned WHERE uuid = ? AND domid = ?", (uuid, domid))
-            for owned in put:
-                _put_owned(db, owned)
+        await self._in_thread(lambda: self._write_or_owe(lambda db: _settle(db, intent, put, drop)))
 
-        await self._database.threads.run(self._write_or_owe, write)
+    def settle_soon(self, intent: int, *, drop: Sequence[tuple[str, Domid]] = ()) -> None:
+        self._soon.append(lambda db: _settle(db, intent, (), drop))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SOON_SECONDS, self._begin_flush)
+
+    def _begin_flush(self) -> None:
+        self._timer = None
+        if self._soon:
+            self._flushing = asyncio.create_task(self._flush(), name="xend-journal-flush")
+
+    async def _flush(self) -> None:
+        await self._in_thread(self._pay)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        """After it has been told what was to be settled soon."""
+        soon, self._soon = self._soon, []
+
+        def run() -> T:
+            self._owed += soon
+            return call()
+
+        return await self._database.threads.run(run)
 
     async def open_intents(self) -> Sequence[Intent]:
         def read(db: sqlite3.Connection) -> list[Intent]:
@@ -180,7 +210,7 @@ class SqliteJournal:
                 for id, kind, uuid, domid, data, created, former in rows
             ]
 
-        return await self._database.run(read)
+        return await self._read(read)
 
     # -- Ownership -------------------------------------------------------------------------------
 
@@ -194,11 +224,30 @@ class SqliteJournal:
         await self._run(write)
 
     async def owned(self) -> Sequence[OwnedDomain]:
-        return await self._database.run(_read_owned)
+        return await self._read(_read_owned)
+
+    async def _read(self, call: Callable[[sqlite3.Connection], T]) -> T:
+        """Also while nothing can be written."""
+        if self._soon:
+            await self._flush()
+        return await self._database.run(call)
 
     async def _run(self, call: Callable[..., T], *args: Any) -> T:
         """In one transaction, in the thread."""
-        return await self._database.threads.run(self._write, lambda db: call(db, *args))
+        return await self._in_thread(lambda: self._write(lambda db: call(db, *args)))
+
+
+def _settle(
+    db: sqlite3.Connection,
+    intent: int,
+    put: Sequence[OwnedDomain],
+    drop: Sequence[tuple[str, Domid]],
+) -> None:
+    db.execute("DELETE FROM intents WHERE id = ?", (intent,))
+    for uuid, domid in drop:
+        db.execute("DELETE FROM owned WHERE uuid = ? AND domid = ?", (uuid, domid))
+    for owned in put:
+        _put_owned(db, owned)
 
 
 def _domid(value: int | None) -> Domid | None:
