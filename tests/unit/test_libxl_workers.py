@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from xend.errors import HypervisorError, HypervisorUnavailable, WorkerCrashed
+from xend.errors import HypervisorError, HypervisorUnavailable, JournalError, WorkerCrashed
 from xend.libxl import workers
 from xend.libxl.workers import Pool
 
@@ -42,6 +42,9 @@ for line in sys.stdin:
         say({"progress": "asleep", "domid": 0, "percent": -1, "done": 0, "total": 0})
         time.sleep(request["seconds"])
         say({"result": None})
+    elif what == "hold":
+        say({"progress": "holds", "domid": 0, "percent": -1, "done": 0, "total": 0})
+        say({"result": sys.stdin.readline().strip()})
     elif what == "grow":
         say({"result": os.getpid(), "rss": 10**9})
 """
@@ -82,6 +85,30 @@ async def test_progress_comes_in_order() -> None:
     async with pool() as made:
         assert await made.run({"op": "progress"}, lambda m: seen.append(m["percent"])) == 7
     assert seen == [0, 50, 100]
+
+
+async def test_an_operation_begins_when_all_is_ready() -> None:
+    order: list[str] = []
+
+    async def ready() -> None:
+        await asyncio.sleep(0.05)
+        order.append("ready")
+
+    async with pool() as made:
+        assert await made.run({"op": "hold"}, ignore, ready=ready) == "go"
+        assert order == ["ready"]
+
+
+async def test_an_operation_whose_beginning_fails_never_begins() -> None:
+    async def fails() -> None:
+        raise JournalError(path="xend.db", reason="disk is full")
+
+    async with pool() as made:
+        first = await made.run({"op": "pid"}, ignore)
+        with pytest.raises(JournalError):
+            await made.run({"op": "hold"}, ignore, ready=fails)
+        assert not alive(first)
+        assert await made.run({"op": "pid"}, ignore) != first
 
 
 async def test_a_failure_replaces_the_worker() -> None:

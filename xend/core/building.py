@@ -15,7 +15,7 @@ from xend.core.jobs import Job
 from xend.core.memory import Look
 from xend.core.plan import plan_create, plan_restart, plan_restore
 from xend.core.reservations import check_unique_devices, complete
-from xend.core.steps import Applier
+from xend.core.steps import IDENTITY_MAX_AGE, Applier
 from xend.core.validate import check_host
 from xend.core.views import DomainView
 from xend.errors import ConfigError, DomainNotFound, DomainStateError, OperationFailed
@@ -195,7 +195,7 @@ class Building:
         does not wait for a slow disk."""
         snapshot = self._context.snapshot
         check_unique_devices(config)
-        await snapshot.refresh()
+        await snapshot.refresh(max_age=IDENTITY_MAX_AGE)
         views = snapshot.views()
         self._context.reserved.check_name(config.name, str(config.uuid), views, creating=True)
         if config.pool != "Pool-0":

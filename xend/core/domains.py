@@ -209,6 +209,10 @@ class DomainService:
         wanted = STATES.get(state, frozenset())
         return [view for view in views if view.power_state in wanted]
 
+    async def look_ahead(self) -> None:
+        """Asks for the list that a verb will want in a moment, while its arguments are read."""
+        await self._snapshot.look_ahead()
+
     async def lookup(self, ref: str | int) -> DomainView:
         """Running by name, managed by name, by domid, running by uuid, managed by uuid.
         Raises DomainNotFound(ref)."""

@@ -218,8 +218,14 @@ class Hypervisor(Protocol):
         """In one go; `needed`: what a create of this would take from free memory, the overhead
         included."""
 
-    async def create(self, config: DomainConfig, progress: ProgressSink = ignore_progress) -> Domid:
-        """Builds it and attaches its devices; it is left paused.
+    async def create(
+        self,
+        config: DomainConfig,
+        progress: ProgressSink = ignore_progress,
+        ready: Callable[[], Awaitable[object]] | None = None,
+    ) -> Domid:
+        """Builds it and attaches its devices; it is left paused.  Nothing is changed before `ready`
+        has returned; what that raises, this raises.
 
         On failure nothing is left behind, except when the process itself was killed: then what
         is left carries the domid last reported, and `destroy` removes it.

@@ -92,13 +92,23 @@ class Snapshot:
         allowed = self._max_age if max_age is None or self._max_age < 0 else max_age
         if not force and self._clock.monotonic() - self._taken_at <= allowed:
             return
+        await asyncio.shield(self._flying().task)
+
+    async def look_ahead(self) -> None:
+        """Begins a refresh that somebody will soon wait for, or not."""
+        task = self._flying().task
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.sleep(0)
+
+    def _flying(self) -> _Flight:
+        """A refresh that sees the last change of ours."""
         flight = self._flight
         if flight is None or flight.age not in (None, self._age) or flight.task.done():
             flight = self._flight = _Flight(before=flight)
             flight.task = asyncio.create_task(self._take(flight), name="xend-list")
             self._flights.add(flight.task)
             flight.task.add_done_callback(self._flights.discard)
-        await asyncio.shield(flight.task)
+        return flight
 
     @property
     def age(self) -> int:

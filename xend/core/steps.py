@@ -188,6 +188,7 @@ class Applier:
         """The intent is on disk: before this nothing may be changed."""
         assert run.begin is not None, "a plan begins before it changes anything"
         run.intent = await asyncio.shield(run.begin)
+        mark("intent on disk")
         return run.intent
 
     async def _build(self, step: Build, run: Run) -> None:
@@ -208,20 +209,18 @@ class Applier:
         # Pushed before the call: a build whose process was killed leaves a half-made domain.
         keep = step.source.beside if isinstance(step.source, Incoming) else None
         run.undo.append(("the build", lambda: self.remove_remains(uuid, run.domid, keep)))
-        await self._begun(run)
-        mark("intent on disk")
         run.job.report(Progress("build"))
         try:
             async with asyncio.timeout(step.timeout):
                 try:
-                    run.domid = await self._made(step, sink, run.job)
+                    run.domid = await self._made(step, run, sink)
                 except WorkerCrashed as error:
                     if run.intent is None or run.intent.kind != "restart":
                         raise
                     # The guest was running and was promised to come back: nobody would ask again.
                     log.warning("building %s is tried once more: %s", config.name, error)
                     await self.remove_remains(uuid, run.domid)
-                    run.domid = await self._made(step, sink, run.job)
+                    run.domid = await self._made(step, run, sink)
         except TimeoutError as error:
             what = f"building {config.name}"
             raise OperationTimeout(operation=what, seconds=step.timeout) from error
@@ -230,17 +229,22 @@ class Applier:
         if run.info is not None:
             snapshot.place(run.info)
 
-    async def _made(self, step: Build, sink: ProgressSink, job: Job) -> Domid:
+    async def _made(self, step: Build, run: Run, sink: ProgressSink) -> Domid:
         hypervisor = self._context.hypervisor
-        with job.may_be_cancelled():
+
+        async def ready() -> None:
+            await self._begun(run)
+
+        with run.job.may_be_cancelled():
+            if step.source is None:
+                if step.config.bootloader:  # It may wait for a person: that takes nobody's place.
+                    return await hypervisor.create(step.config, sink, ready)
+                async with self._builds:
+                    return await hypervisor.create(step.config, sink, ready)
+            await self._begun(run)
             if isinstance(step.source, Incoming):
                 return await step.source.take(hypervisor, sink)
-            if step.source is not None:
-                return await hypervisor.restore(step.source, step.config, sink)
-            if step.config.bootloader:  # It may wait for a person: that takes no place of others.
-                return await hypervisor.create(step.config, sink)
-            async with self._builds:
-                return await hypervisor.create(step.config, sink)
+            return await hypervisor.restore(step.source, step.config, sink)
 
     def _note_domid(self, run: Run, domid: Domid, own: Own | None) -> None:
         if run.intent is None:

@@ -13,7 +13,7 @@ import errno
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -305,16 +305,23 @@ class XenHypervisor:
 
         return await self._ask(self._query, "memory", None, look)
 
-    async def create(self, config: DomainConfig, progress: ProgressSink = ignore_progress) -> Domid:
+    async def create(
+        self,
+        config: DomainConfig,
+        progress: ProgressSink = ignore_progress,
+        ready: Callable[[], Awaitable[object]] | None = None,
+    ) -> Domid:
+        """The worker reads the configuration meanwhile."""
         if ignored := marshal.ignored_settings(config):
             log.warning("%s: Xen has no such settings: %s", config.name, ", ".join(ignored))
         tree = marshal.domain(config)
         # Xen sets the memory aside in one step before the build takes it page by page, so that
         # whoever else builds meanwhile (xl, libvirt) cannot get it in between.
         tree["b_info"]["claim_mode"] = "True"
-        request = {"op": "create", "config": json.dumps(tree)}
+        request = {"op": "create", "config": json.dumps(tree), "hold": ready is not None}
         waits = bool(config.bootloader)
-        return _built(await self._pool.run(request, _sink(progress), waits=waits), progress)
+        answer = await self._pool.run(request, _sink(progress), waits=waits, ready=ready)
+        return _built(answer, progress)
 
     async def destroy(self, domid: Domid) -> None:
         _not_dom0(domid, "destroy")

@@ -12,6 +12,7 @@ import _socket
 import json
 import os
 import select
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from time import monotonic, sleep
@@ -31,8 +32,12 @@ _SUSPENDED = 2
 """SHUTDOWN_suspend of xen/include/public/sched.h."""
 
 
-def create(context: Context, progress: ProgressCallback, config: str) -> tuple[int, str]:
-    """Builds a domain and leaves it paused; its domid, and DOMINFO of it in hexadecimal."""
+def create(
+    context: Context, progress: ProgressCallback, config: str, hold: bool = False
+) -> tuple[int, str]:
+    """Builds a domain and leaves it paused; its domid, and DOMINFO of it in hexadecimal.
+
+    `hold`: only when another line has come, which says that it may begin."""
     seen = [0]
 
     def note(domid: int, what: str, percent: int, done: int, total: int) -> None:
@@ -41,6 +46,8 @@ def create(context: Context, progress: ProgressCallback, config: str) -> tuple[i
 
     domid = ffi.new("uint32_t *", INVALID_DOMID)
     with context.config(config) as wanted, context.listening(note) as how:
+        if hold and not sys.stdin.buffer.readline():
+            raise SystemExit(0)  # The daemon has gone, or thinks otherwise.
         mark("libxl create begins")
         rc = lib.libxl_domain_create_new(context.raw, wanted, domid, ffi.NULL, how)
         mark("libxl create ends", domid[0])

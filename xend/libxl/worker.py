@@ -4,7 +4,7 @@ Started by `workers.Pool` with exec (never a bare fork) as `python3 -I -S -c …
 stdin are requests, lines of JSON on stdout are progress and results, stderr is text: libxl's log
 as it happens, and whatever hotplug scripts say.
 
-    → {"op": "create", "config": "…"}
+    → {"op": "create", "config": "…"}      (with "hold": true it begins when a line `go` has come)
     ← {"progress": "domain", "domid": 5, "percent": -1, "done": 0, "total": 0}   any number
     ← {"result": …}                                                              or
     ← {"error": {"operation": …, "rc": …, …}}

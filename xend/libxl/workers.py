@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -129,19 +129,30 @@ class Worker:
             return "still running"
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
-    async def serve(self, request: Mapping[str, Any], on_progress: OnProgress) -> Any:
-        """The result; raises what the worker says, or WorkerCrashed.  Cancelled: kills it."""
+    async def serve(
+        self,
+        request: Mapping[str, Any],
+        on_progress: OnProgress,
+        ready: Callable[[], Awaitable[object]] | None = None,
+    ) -> Any:
+        """The result; raises what the worker says, or WorkerCrashed.  Cancelled: kills it.
+
+        `ready`: what the request's `hold` waits for; if that fails the worker is killed."""
         self._stderr.clear()
         self.uses += 1
         operation, domid = str(request["op"]), request.get("domid")
         self.fit = False
         try:
-            await self._write(request)
+            await self._write(json.dumps(request))
             mark("to worker", operation)
+            if ready is not None:
+                await ready()
+                await self._write("go")
+                mark("worker may go")
             while (message := await self._read()) is not None and "progress" in message:
                 domid = message["domid"] or domid
                 on_progress(message)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, XendError):
             await self.kill()
             raise
         mark("from worker", operation)
@@ -163,10 +174,10 @@ class Worker:
             error.setdefault("bootloader", build.get("bootloader"))
         return failures.from_reply(str(request["op"]), error, spoken, request.get("domid"))
 
-    async def _write(self, request: Mapping[str, Any]) -> None:
+    async def _write(self, line: str) -> None:
         assert self._process.stdin is not None
         with suppress(ConnectionError):  # it died: the read that follows sees the end
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.write(line.encode() + b"\n")
             await self._process.stdin.drain()
 
     async def _read(self) -> dict[str, Any] | None:
@@ -253,7 +264,12 @@ class Pool:
             self._dismiss(worker)
 
     async def run(
-        self, request: Mapping[str, Any], on_progress: OnProgress, *, waits: bool = False
+        self,
+        request: Mapping[str, Any],
+        on_progress: OnProgress,
+        *,
+        waits: bool = False,
+        ready: Callable[[], Awaitable[object]] | None = None,
     ) -> Any:
         """Raises what `Worker.serve` does.
 
@@ -263,7 +279,7 @@ class Pool:
         async with contextlib.nullcontext() if waits else self._slots:
             worker = await self._take()
             try:
-                return await worker.serve(request, on_progress)
+                return await worker.serve(request, on_progress, ready)
             finally:
                 self._give_back(worker)
 

@@ -239,7 +239,14 @@ class SimHypervisor:
         host = await self.host()
         return MemoryOutlook(needed, infos, host.free_memory, host.scrub_memory)
 
-    async def create(self, config: DomainConfig, progress: ProgressSink = ignore_progress) -> Domid:
+    async def create(
+        self,
+        config: DomainConfig,
+        progress: ProgressSink = ignore_progress,
+        ready: Callable[[], Awaitable[object]] | None = None,
+    ) -> Domid:
+        if ready is not None:
+            await ready()
         await self._stage("create", "load")
         self._check_kernel(config)
         return await self._build("create", config, progress)

@@ -26,6 +26,7 @@ log = logging.getLogger("xend.XMLRPCServer")
 
 async def create(context: CallContext, config: list[Any]) -> list[Any]:
     """Left paused: the client waits for the devices and then unpauses it."""
+    await context.service.look_ahead()
     view = await context.service.create(decode_vm(config), paused=True, caller=context.caller)
     return await answer(context, view, devices=True)
 
@@ -33,6 +34,7 @@ async def create(context: CallContext, config: list[Any]) -> list[Any]:
 async def launch(context: CallContext, config: list[Any], paused: bool) -> list[Any]:
     """[name, domid] of a new domain that runs (or is left paused), its devices connected: what
     clients else do in three calls, here one job."""
+    await context.service.look_ahead()
     wanted = decode_vm(config)
     view = await context.service.create(wanted, paused=paused, caller=context.caller)
     return [view.name, -1 if view.domid is None else view.domid]
