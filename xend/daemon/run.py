@@ -142,8 +142,9 @@ class _Daemon:
 
     def _ready(self) -> None:
         log.info("Xend Daemon started")
-        # What has been made so far lives as long as the daemon: to look through all of it, which
-        # takes longer than a listing, would find nothing.
+        # What is left now lives as long as the daemon: to look through all of it, which takes
+        # longer than a listing, would find nothing.
+        gc.collect()
         gc.freeze()
         gc.enable()
         self._notifier.ready()
