@@ -208,6 +208,7 @@ ENDLESS = {
     "an expression at each place": "import re\nre.search('a*x', 'a' * 1000000)\n",
     "expressions": "import re\nwhile 1: re.search('a*x', 'a' * 1000)\n",
     "rounds of nothing": "import re\nre.match('(?:(?:(?:^){1000}){1000}){1000}b', 'a')\n",
+    "a long replacement": "import re\nwhile 1: re.sub('(.)', r'\\1' * 900, 'a' * 500)\n",
     "replacing what is ahead": "import re\nre.sub('(?=(.*))', r'\\1' * 500, 'a' * 1000)\n",
     "comparing texts": "x = 'a' * 1000000\ny = 'a' * 1000000\nfor i in range(100000): x == y\n",
 }

@@ -206,6 +206,7 @@ class Pattern:
         def expand(match: re.Match[bytes]) -> bytes:
             longest = max([len(part or b"") for part in (match.group(), *match.groups())])
             self.machine.meter.grow(len(template) + places * longest)
+            self.machine.meter.spend(places)
             return match.expand(template) if places else template
 
         return expand
