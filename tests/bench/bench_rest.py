@@ -3,8 +3,9 @@
     make bench-rest             everything, as docs/performance.md has it
     python -m tests.bench.bench_rest --domains 1,100 --seconds 3
 
-For each number of domains the list is asked for as it is, with `fields=`, and with the ETag of what
-the client has (304), and a bare FastAPI answers as many bytes in the same run.
+For each number of domains wrk asks for the list as it is, with `fields=`, and with the ETag of what
+the client has (304), over TCP on the loopback interface with a token, and a bare FastAPI answers as
+many bytes in the same run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,19 +25,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
-CONNECTIONS = 8
+CONNECTIONS = "1,8"
+"""One client shows how long an answer takes, eight how many there are in a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     domains: int
     what: str
+    connections: int
     size: int
     per_second: float
     p50: float
@@ -42,8 +46,8 @@ class Measured:
     p99: float
 
 
-def client_of(socket: Path) -> httpx.AsyncClient:
-    transport = httpx.AsyncHTTPTransport(uds=str(socket), verify=False)
+def client_of(unix: Path) -> httpx.AsyncClient:
+    transport = httpx.AsyncHTTPTransport(uds=str(unix), verify=False)
     return httpx.AsyncClient(transport=transport, base_url="http://xend", timeout=120)
 
 
@@ -60,14 +64,15 @@ def process(*argv: str) -> Iterator[subprocess.Popen[bytes]]:
             child.wait(30)
 
 
-def wait_for(socket: Path, path: str) -> None:
+def wait_for(unix: Path | None, path: str) -> None:
+    """Until it answers on that Unix socket, or on a port of this machine (`:PORT/…`)."""
     deadline = time.monotonic() + 60
+    url = f"http://127.0.0.1{path}" if unix is None else f"http://xend{path}"
     while True:
         try:
-            with httpx.Client(
-                transport=httpx.HTTPTransport(uds=str(socket), verify=False)
-            ) as client:
-                client.get(f"http://xend{path}", timeout=60).raise_for_status()
+            transport = httpx.HTTPTransport(uds=str(unix) if unix else None, verify=False)
+            with httpx.Client(transport=transport) as client:
+                client.get(url, timeout=60).raise_for_status()
         except (httpx.HTTPError, FileNotFoundError):
             if time.monotonic() > deadline:
                 raise
@@ -76,26 +81,45 @@ def wait_for(socket: Path, path: str) -> None:
             return
 
 
-def load(socket: Path, path: str, connections: int, seconds: float, *headers: str) -> Any:
+_LATENCY = re.compile(r"^ +(50|99)% +([\d.]+)(us|ms|s)$", re.MULTILINE)
+_MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+
+
+def answers(said: str) -> tuple[float, dict[str, float]]:
+    """Of wrk's report: requests per second, and the latencies at 50 and 99 per cent in ms."""
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    broken = re.search(r"Socket errors: (.*)", said)
+    if bad or broken:
+        raise SystemExit(f"not all answers were right: {(bad or broken or [''])[0]}")
+    rate = re.search(r"^Requests/sec: +([\d.]+)$", said, re.MULTILINE)
+    latencies = {
+        percent: float(value) * _MILLISECONDS[unit]
+        for percent, value, unit in _LATENCY.findall(said)
+    }
+    if rate is None or set(latencies) != {"50", "99"}:
+        raise SystemExit(f"wrk said something else:\n{said}")
+    return float(rate[1]), latencies
+
+
+def load(url: str, connections: int, seconds: int, *headers: str) -> tuple[float, dict[str, float]]:
+    """wrk: a thread of C beside what is measured, `connections` kept open."""
+    options = ["-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--timeout", "30s"]
+    words = [word for header in headers for word in ("-H", header)]
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.bench.loader", str(socket), path),
-            *(str(connections), str(seconds), *headers),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
+        ["wrk", "--latency", *options, *words, url], capture_output=True, text=True, check=True
     )
-    found = json.loads(done.stdout)
-    if found["errors"]:
-        raise SystemExit(f"{path}: {found['errors']} of {found['requests']} answers were errors")
-    return found
+    return answers(done.stdout)
 
 
-async def populate(socket: Path, count: int) -> None:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def populate(unix: Path, count: int) -> None:
     """Up to `count` domains of 4 MiB, besides Domain-0."""
-    async with client_of(socket) as client:
+    async with client_of(unix) as client:
         present = len((await client.get("/v1/domains")).json()["items"]) - 1
         gate = asyncio.Semaphore(16)
 
@@ -111,7 +135,7 @@ async def populate(socket: Path, count: int) -> None:
 
 
 class Bench:
-    def __init__(self, folder: Path, connections: int, seconds: float) -> None:
+    def __init__(self, folder: Path, connections: list[int], seconds: int) -> None:
         self._folder = folder
         self._connections = connections
         self._seconds = seconds
@@ -120,66 +144,79 @@ class Bench:
     def run(self, counts: list[int]) -> None:
         run, state = self._folder / "run", self._folder / "state"
         config = self._folder / "xend-config.sxp"
-        config.write_text("")
-        socket = run / "rest.sock"
+        port = free_port()
+        config.write_text(
+            "(xend-rest-tcp-server yes) (xend-rest-tls no) (xend-rest-tcp-address 127.0.0.1)\n"
+            f"(xend-rest-tcp-port {port})\n"
+        )
+        unix = run / "rest.sock"
         options = ["--foreground", "--hypervisor=sim", f"--run-dir={run}", f"--state-dir={state}"]
         with process("-m", "xend", *options, f"--config={config}"):
-            wait_for(socket, "/v1/healthz")
+            wait_for(unix, "/v1/healthz")
+            token = self._token(unix)
             for count in counts:
-                asyncio.run(populate(socket, count))
-                self._lists(socket, count)
+                asyncio.run(populate(unix, count))
+                self._lists(f"http://127.0.0.1:{port}", count, token)
 
-    def _lists(self, socket: Path, count: int) -> None:
+    @staticmethod
+    def _token(unix: Path) -> str:
+        transport = httpx.HTTPTransport(uds=str(unix), verify=False)
+        with httpx.Client(transport=transport, base_url="http://xend") as client:
+            made = client.post("/v1/tokens", json={"name": "bench", "role": "viewer"})
+            made.raise_for_status()
+            return str(made.json()["token"])
+
+    def _lists(self, url: str, count: int, token: str) -> None:
         page = quote("name,power_state,memory.current", safe="")
-        size = self._measure(socket, count, "plain", "/v1/domains")
-        self._measure(socket, count, "fields=", f"/v1/domains?fields={page}")
+        who = f"Authorization: Bearer {token}"
+        size = self._measure(f"{url}/v1/domains", count, "plain", who)
+        self._measure(f"{url}/v1/domains?fields={page}", count, "fields=", who)
         # Of what does not change while the guests run: their CPU time does.
-        path = f"/v1/domains?fields={quote('name,power_state', safe='')}"
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket), verify=False)) as client:
-            tag = client.get(f"http://xend{path}").headers["etag"]
-        self._measure(socket, count, "304", path, f"If-None-Match: {tag}")
-        bare = self._folder / f"hello{count}.sock"
-        with process("-m", "tests.bench.hello", str(bare), str(size)):
-            wait_for(bare, "/")
-            self._measure(bare, count, "bare FastAPI", "/")
+        same = f"{url}/v1/domains?fields={quote('name,power_state', safe='')}"
+        tag = httpx.get(same, headers={"Authorization": f"Bearer {token}"}).headers["etag"]
+        self._measure(same, count, "304", who, f"If-None-Match: {tag}")
+        port = free_port()
+        with process("-m", "tests.bench.hello", str(port), str(size)):
+            wait_for(None, f":{port}/")
+            self._measure(f"http://127.0.0.1:{port}/", count, "bare FastAPI", who)
 
-    def _measure(self, socket: Path, count: int, what: str, path: str, *headers: str) -> int:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket), verify=False)) as client:
-            size = len(client.get(f"http://xend{path}", timeout=60).content)
-        load(socket, path, self._connections, min(1.0, self._seconds), *headers)
-        found = load(socket, path, self._connections, self._seconds, *headers)
-        row = Measured(
-            count,
-            what,
-            size,
-            found["requests"] / found["seconds"],
-            found["p50"],
-            found["p99"],
-        )
-        self.results.append(row)
-        print(
-            f"{count:>7} {what:<13} {size:>8} B {row.per_second:>8.0f}/s "
-            f"p50 {row.p50:>7.2f} ms  p99 {row.p99:>7.2f} ms",
-            flush=True,
-        )
+    def _measure(self, url: str, count: int, what: str, *headers: str) -> int:
+        names = dict(header.split(": ", 1) for header in headers)
+        size = len(httpx.get(url, headers=names, timeout=60).content)
+        for connections in self._connections:
+            load(url, connections, 1, *headers)
+            rate, latencies = load(url, connections, self._seconds, *headers)
+            row = Measured(count, what, connections, size, rate, latencies["50"], latencies["99"])
+            self.results.append(row)
+            print(
+                f"{count:>7} {what:<13} {connections:>2} connections {size:>8} B {rate:>8.0f}/s "
+                f"p50 {row.p50:>7.2f} ms  p99 {row.p99:>7.2f} ms",
+                flush=True,
+            )
         return size
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--domains", default="1,100,1000")
-    parser.add_argument("--seconds", type=float, default=5.0, help="per row")
-    parser.add_argument("--connections", type=int, default=CONNECTIONS)
+    parser.add_argument("--seconds", type=int, default=5, help="per row")
+    parser.add_argument("--connections", default=CONNECTIONS)
     parser.add_argument("--json", type=Path, help="write the rows there, too")
     given = parser.parse_args()
     counts = sorted(int(word) for word in given.domains.split(","))
+    connections = sorted(int(word) for word in given.connections.split(","))
     with tempfile.TemporaryDirectory(prefix="xend-bench-") as folder:
-        bench = Bench(Path(folder), given.connections, given.seconds)
+        bench = Bench(Path(folder), connections, given.seconds)
         bench.run(counts)
-    rows = {(row.domains, row.what): row for row in bench.results}
+    rows = {(row.domains, row.what, row.connections): row for row in bench.results}
     for count in counts:
-        ratio = rows[count, "bare FastAPI"].per_second / rows[count, "plain"].per_second
-        print(f"{count:>7} domains: {ratio:.2f} × the time of a bare FastAPI")
+        for many in connections:
+            ratio = (
+                rows[count, "bare FastAPI", many].per_second / rows[count, "plain", many].per_second
+            )
+            print(
+                f"{count:>7} domains, {many} connections: {ratio:.2f} × the time of a bare FastAPI"
+            )
     if given.json:
         given.json.write_text(
             json.dumps([{key: getattr(row, key) for key in row.__slots__} for row in bench.results])

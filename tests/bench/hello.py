@@ -1,6 +1,6 @@
-"""The least that FastAPI does: one route that answers bytes, under uvicorn on a Unix socket.
+"""The least that FastAPI does: one route that answers bytes, under uvicorn on a port of 127.0.0.1.
 
-python -m tests.bench.hello SOCKET SIZE
+python -m tests.bench.hello PORT SIZE
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 
 def main() -> None:
-    socket, size = sys.argv[1:]
+    port, size = sys.argv[1:]
     body = b'"' + b"x" * (int(size) - 2) + b'"'
     app = FastAPI()
 
@@ -21,7 +21,9 @@ def main() -> None:
     async def hello() -> Response:
         return Response(body, media_type="application/json")
 
-    uvicorn.run(app, uds=socket, http="h11", log_level="warning", access_log=False)
+    uvicorn.run(
+        app, host="127.0.0.1", port=int(port), http="h11", log_level="warning", access_log=False
+    )
 
 
 if __name__ == "__main__":

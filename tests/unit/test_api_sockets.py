@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
@@ -138,6 +139,28 @@ async def test_tcp_all_names_share_one_port() -> None:
     sockets = await listeners.open(TcpAddress("localhost", 0))
     assert len({sock.getsockname()[1] for sock in sockets}) == 1
     close_all(sockets)
+    listeners.close()
+
+
+async def test_an_answer_in_two_pieces_does_not_wait_for_an_acknowledgement() -> None:
+    """asyncio switches Nagle's algorithm off for what it knows to be TCP."""
+    listeners = Listeners()
+    accepted: asyncio.Queue[int] = asyncio.Queue()
+
+    async def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sock = writer.get_extra_info("socket")
+        no_delay = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        writer.close()
+        await writer.wait_closed()
+        accepted.put_nowait(no_delay)
+
+    [sock] = await listeners.open(TcpAddress("127.0.0.1", 0))
+    async with await asyncio.start_server(connected, sock=sock):
+        reader, writer = await asyncio.open_connection(*sock.getsockname())
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        assert await accepted.get() == 1
     listeners.close()
 
 
