@@ -18,7 +18,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +78,17 @@ class ProcessSwitch:
         where each of its objects can be followed."""
         serve, write, read = worker.serve, worker._write, worker._read
 
-        async def serve_and_note(
-            self_: Worker, request: Mapping[str, Any], progress: Callable[..., None]
-        ) -> Any:
+        async def serve_and_note(self_: Worker, *args: Any, **kwargs: Any) -> Any:
             self._working.add(self_.pid)
             try:
-                return await serve(self_, request, progress)
+                return await serve(self_, *args, **kwargs)
             finally:
                 self._working.discard(self_.pid)
 
-        async def write_and_pass(self_: Worker, request: Mapping[str, Any]) -> None:
-            await write(self_, request)
-            self.pass_by(f"worker {request['op']}: asked")
+        async def write_and_pass(self_: Worker, line: str) -> None:
+            await write(self_, line)
+            told = "told to go" if line == "go" else f"{json.loads(line)['op']}: asked"
+            self.pass_by(f"worker {told}")
 
         async def read_and_pass(self_: Worker) -> dict[str, Any] | None:
             message: dict[str, Any] | None = await read(self_)
