@@ -84,6 +84,10 @@ class Shop:
             self.client.response(calls.delete("prospero", force=True, wait=10))
             found = self.client.response(calls.domain("prospero"))
             assert found.status_code == 404, found.text
+        # One that a command has renamed has still the disks of the next.
+        if self.client.response(calls.domain("ariel")).status_code == 200:
+            self.client.response(calls.act("ariel", "destroy", wait=10))
+            self.client.response(calls.delete("ariel", force=True, wait=10))
         if config is not None:
             self.client(calls.create(config, define=True, start=True, wait=10))
 

@@ -86,7 +86,7 @@ def test_list(xl: Run, web: str) -> None:
     assert head == "Name                                        ID   Mem VCPUs\tState\tTime(s)"
     assert dom0.startswith("Domain-0                                     0 ")
     assert re.fullmatch(
-        rf"web {' ' * 36} {web:>5s}    65     2     [r-][b-]----  +\d+\.\d", line
+        rf"web {' ' * 36} {web:>5s}    64     2     [r-][b-]----  +\d+\.\d", line
     ), line
     assert xl("list", "web")[1].splitlines()[1].startswith("web ")
     assert xl("list", web)[1].splitlines()[1].startswith("web ")
@@ -140,7 +140,7 @@ def test_info(xl: Run) -> None:
 
 def test_tuning(xl: Run, web: str) -> None:
     assert xl("mem-set", "web", "40960k") == (0, "", "")
-    assert xl("list", "web")[1].splitlines()[1].split()[2] == "41"
+    assert xl("list", "web")[1].splitlines()[1].split()[2] == "40"
     assert xl("mem-set", "web", "4x") == (1, "", "invalid memory size: 4x\n")
     assert xl("mem-max", "web", "64") == (0, "", "")
     assert xl("vcpu-set", "web", "1") == (0, "", "")
@@ -282,7 +282,7 @@ def test_create(xl: Run, config: str) -> None:
     status, out, err = xl("create", config, "memory=40", 'name="other"')
     assert (status, out) == (0, "")
     assert err.startswith(f"Parsing config from {config}\n{config}:9:1: ")
-    assert xl("list", "other")[1].splitlines()[1].split()[2:5] == ["41", "2", "-b----"]
+    assert xl("list", "other")[1].splitlines()[1].split()[2:5] == ["40", "2", "-b----"]
     assert "00:16:3e:00:00:07" in xl("network-list", "other")[1]
     status, out, err = xl("create", "-q", config, "name='other'")
     assert (status, out) == (3, "")

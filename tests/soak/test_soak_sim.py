@@ -71,6 +71,11 @@ class Soak:
     def sample(self, cycle: int) -> Sample:
         path = self._daemon.state_dir / "xend.db"
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            # An intent ends a moment after its client has been told.
+            deadline = time.monotonic() + 10
+            while db.execute("SELECT count(*) FROM intents").fetchone()[0]:
+                assert time.monotonic() < deadline, "an intent stays open"
+                time.sleep(0.05)
             tables = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
             rows = {
                 name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0]

@@ -333,7 +333,7 @@ def test_shutdown_waits_for_no_domain_that_stays(
     xm: Run, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Preserved by its policy, or made by somebody who does not look after it."""
-    clock = iter(range(0, 1000, 4))
+    clock = iter(range(0, 10_000, 48))  # of 120 s that it waits for a teardown
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     kept = domain(7, "prospero", "---s--")
     daemon.methods["xend.domains_with_state"] = lambda *_: [[*kept, ["on_poweroff", "preserve"]]]
