@@ -197,8 +197,11 @@ async def test_a_strangers_domain_is_adopted(host: SimHost) -> None:
     async def restarted() -> bool:
         return (await host.service.lookup("theirs")).domid != domid
 
+    async def owned() -> bool:  # Written when it is built: a moment after it can be looked up.
+        return [each.config.name for each in await host.journal.owned()] == ["theirs"]
+
     await host.until(restarted)
-    assert [each.config.name for each in await host.journal.owned()] == ["theirs"]
+    await host.until(owned)
 
 
 def test_only_the_processes_of_that_domain_are_ended(tmp_path: Path) -> None:
