@@ -48,7 +48,7 @@ _xm_options() {
 
 _xl_commands='block-attach block-detach block-list button-press cd-eject cd-insert claims console
 cpupool-cpu-add cpupool-cpu-remove cpupool-create cpupool-destroy cpupool-list cpupool-migrate
-create debug-keys destroy dmesg domid domname dump-core help info list mem-max mem-set
+cpupool-numa-split cpupool-rename create debug-keys destroy dmesg domid domname dump-core help info list mem-max mem-set
 network-attach network-detach network-list pause reboot rename restore save sched-credit
 sched-credit2 shutdown sysrq top trigger unpause uptime vcpu-list vcpu-pin vcpu-set vm-list
 vncviewer'
@@ -154,6 +154,7 @@ _xend_operands() {
                 _xend_offer < <(_xend_domains "$program")
             fi
             ;;
+        cpupool-numa-split) ;;
         cpupool-*) _xend_offer < <(_xend_pools "$program") ;;
         save | dump-core | block-attach | block-configure | cd-insert)
             if _xend_operand_seen; then

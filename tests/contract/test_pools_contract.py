@@ -61,6 +61,16 @@ async def test_a_pool_comes_and_goes_with_a_cpu(xen: Bench) -> None:
     await pools.add_cpu(0, 1)
 
 
+async def test_a_pool_gets_another_name(xen: Bench) -> None:
+    pools = xen.hypervisor.pools
+    number = await pools.create("contract-old", uuid4(), "credit", [])
+    await pools.rename(number, NAME)
+    assert (await named(xen, NAME)).id == number
+    assert (await xen.hypervisor.cpupools())[number] == NAME
+    with pytest.raises(HypervisorError):
+        await pools.rename(4000, "nobody")
+
+
 async def test_a_domain_moves_there_and_back(xen: Bench) -> None:
     pools = xen.hypervisor.pools
     await pools.remove_cpu(0, 1)

@@ -344,11 +344,77 @@ def test_cpu_pools(xl: Run, web: str, folder: Path) -> None:
     assert xl("cpupool-list", "two")[0] == 1
     assert xl("cpupool-create", str(file)) == (0, shown, "")
     assert xl("cpupool-create", str(file))[::2] == (1, 'Pool name "two" already exists\n')
-    assert xl("cpupool-create", 'name="b"', 'cpus="3"')[::2] == (1, "cpu 3 illegal or not free\n")
+    # As with xl: the number of the scheduler that nobody has named is the exit status.
+    assert xl("cpupool-create", 'name="b"', 'cpus="3"')[::2] == (6, "cpu 3 illegal or not free\n")
+    named = ('name="b"', 'sched="Credit"')
+    assert xl("cpupool-create", *named, 'cpus="3"')[::2] == (1, "cpu 3 illegal or not free\n")
+    twice = xl("cpupool-create", "-n", *named, 'cpus=["2", "2"]')[1].splitlines()
+    assert twice[2:] == ["scheduler:      credit", "number of cpus: 2"]
+    # libxl's sets of CPUs are of whole bytes: the host has four.
+    assert xl("cpupool-create", *named, 'cpus="2-9,^3"')[2] == "cpu 4 illegal or not free\n"
     assert xl("cpupool-migrate", "web", "two") == (0, "", "")
     assert xl("list", "-c", "web")[1].splitlines()[1].endswith("             two")
     assert xl("cpupool-migrate", "web", "Pool-0") == (0, "", "")
     assert xl("cpupool-cpu-add", "two", "2") == (0, "", "")
     assert xl("cpupool-list", "-c", "two")[1].splitlines()[1].endswith("2,3")
+    some = "some cpus may not have been added to two\n"
+    status, out, err = xl("cpupool-cpu-add", "two", "2")
+    assert (status, out, err.endswith(some)) == (0, "", True)
+    status, out, err = xl("cpupool-cpu-remove", "two", "1")
+    assert (status, out) == (0, "")
+    assert "Some cpus may have not or only partially been removed from 'two'.\n" in err
     assert xl("cpupool-destroy", "two") == (0, "", "")
-    assert xl("cpupool-cpu-add", "Pool-0", "all") == (0, "", "")
+    status, out, err = xl("cpupool-cpu-add", "Pool-0", "all")
+    assert (status, out) == (0, "")
+    assert err.endswith("some cpus may not have been added to Pool-0\n")
+    assert xl("cpupool-list", "-c")[1].splitlines()[1].endswith(" 0,1,2,3")
+
+
+def test_pools_are_renamed(xl: Run, web: str, env: dict[str, str], tmp_path: Path) -> None:
+    xm = Run(tmp_path, env)
+    assert xl("cpupool-cpu-remove", "Pool-0", "3") == (0, "", "")
+    assert xl("cpupool-create", 'name="old"', 'cpus="3"')[0] == 0
+    assert xl("cpupool-migrate", "web", "old") == (0, "", "")
+    assert xl("cpupool-rename", "old", "new") == (0, "", "")
+    assert [line.split()[0] for line in xl("cpupool-list")[1].splitlines()] == [
+        *("Name", "Pool-0", "new")
+    ]
+    assert xl("list", "-c", "web")[1].splitlines()[1].endswith("             new")
+    # Its configuration has the new name, too: it starts there again.
+    assert xm("reset", "web")[0] == 0
+    assert xl("list", "-c", "web")[1].splitlines()[1].endswith("             new")
+    assert xl("cpupool-rename", "old", "x")[::2] == (1, "unknown cpupool 'old'\n")
+    status, out, err = xl("cpupool-rename", "new", "Pool-0")
+    assert (status, out) == (1, "")
+    assert err.endswith("Can't rename cpupool 'new'\n")
+    assert xl("cpupool-numa-split")[::2] == (
+        *(1, "splitting not possible, already cpupools in use\n"),
+    )
+    assert xl("cpupool-migrate", "web", "0") == (0, "", "")
+    assert xl("cpupool-destroy", "new") == (0, "", "")
+    # One node: its pool takes all CPUs back, and gets its name.
+    assert xl("cpupool-numa-split") == (0, "", "")
+    assert xl("cpupool-list", "-c", "Pool-node0")[1].splitlines()[1].endswith(" 0,1,2,3")
+    assert xl("cpupool-rename", "0", "Pool-0") == (0, "", "")
+
+
+def test_a_share_is_that_of_the_pool_s_scheduler(xl: Run, web: str) -> None:
+    failed = (1, "", "libxl_domain_sched_params_set failed.\n")
+    assert xl("sched-credit", "-d", "web", "-w", "300") == failed
+    assert xl("sched-credit2", "-d", "9999", "-w", "300") == failed
+    status, out, err = xl("sched-credit", "-s", "-t", "20")
+    assert (status, out) == (1, "")
+    assert err.endswith("libxl_sched_credit_params_get failed.\n")
+    status, out, err = xl("sched-credit", "-s")
+    assert (status, out) == (0, "Cpupool Pool-0: [sched params unavailable]\n")
+    assert err.endswith("libxl_sched_credit_params_get failed.\n")
+
+
+def test_numbers_are_read_as_c_does(xl: Run, web: str) -> None:
+    for word in ("0x10", "64xx", "lots", "6.5", "64 ", "-", "+"):
+        assert xl("mem-max", "web", word) == (1, "", f"invalid memory size: {word}\n")
+    for word in (" 64", "+64m", "65536k", "67108864B"):
+        assert xl("mem-set", "web", word) == (0, "", ""), word
+    assert xl("vcpu-pin", "9999", "all", "-", "0")[2] == "libxl_list_vcpu failed.\n"
+    assert xl("vcpu-pin", "9999", "0", "0")[2] == "Could not get domain info\n"
+    assert xl("vcpu-set", "-i", "9999", "1")[2] == "Domain 9999 does not exist.\n"

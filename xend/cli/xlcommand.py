@@ -266,10 +266,13 @@ def set_text(members: Iterable[int], size: int) -> str:
 
 def number_at_start(text: str) -> int | None:
     """What strtol(3) reads; None when there are no digits at all."""
-    text = text.lstrip(" \t\n\v\f\r")
-    sign = text[:1] if text[:1] in ("-", "+") else ""
-    digits = text[len(sign) :]
-    end = 0
-    while end < len(digits) and digits[end] in "0123456789":
-        end += 1
-    return int(sign + digits[:end]) if end else None
+    number = text[: len(text) - len(rest_after_number(text))].strip(" \t\n\v\f\r")
+    return int(number) if number else None
+
+
+def rest_after_number(text: str) -> str:
+    """Where strtol(3) stops: all of it when it finds no digits."""
+    start = len(text) - len(text.lstrip(" \t\n\v\f\r"))
+    start += text[start : start + 1] in ("-", "+")
+    rest = text[start:].lstrip("0123456789")
+    return rest if len(rest) < len(text) - start else text

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _CREDIT = "d:/domain w:/weight c:/cap s/schedparam p:/cpupool t:/tslice_ms r:/ratelimit_us "
 _CREDIT += "m:/migration_delay_us"
 _CREDIT2 = "d:/domain w:/weight c:/cap s/schedparam p:/cpupool r:/ratelimit_us"
+_SET_FAILED = "libxl_domain_sched_params_set failed."
 _HEADER = f"{'Name':<33s} {'ID':>4s} {'Weight':>6s} {'Cap':>4s}"
 
 
@@ -63,9 +64,15 @@ def _parameters(xl: Xl, scheduler: str, given: dict[str, str]) -> None:
     if all(value is None for value in wanted):
         _show_pool(xl, pool, scheduler)
         return
-    kind = "credit2" if scheduler == "credit2" else "credit"
-    message = f"libxl_sched_{kind}_params_set failed."
-    xl.require(message, "xend.private.set_pool_schedule", pool[0], scheduler, *wanted)
+    if scheduler == "credit":  # xl reads them first, to change one of them.
+        xl.require(_params(scheduler, "get"), "xend.private.pool_schedule", pool[0], scheduler)
+    method = "xend.private.set_pool_schedule"
+    xl.require(_params(scheduler, "set"), method, pool[0], scheduler, *wanted)
+
+
+def _params(scheduler: str, verb: str) -> str:
+    """What xl says when libxl's function has failed."""
+    return f"libxl_sched_{scheduler}_params_{verb} failed."
 
 
 def _number(text: str) -> int:
@@ -99,7 +106,9 @@ def _list_pools(xl: Xl, scheduler: str, wanted: str | None) -> None:
 def _show_pool(xl: Xl, pool: list[Any], scheduler: str) -> None:
     try:
         timeslice, limit, delay = xl.call("xend.private.pool_schedule", pool[0], scheduler)
-    except Fault:
+    except Fault as fault:
+        xl.complain(f"libxl: error: {fault.text}")
+        xl.complain(_params(scheduler, "get"))
         xl.print(f"Cpupool {pool[1]}: [sched params unavailable]")
         return
     if scheduler == "credit":
@@ -121,8 +130,10 @@ def _one_domain(xl: Xl, scheduler: str, given: dict[str, str]) -> None:
     domid = xl.find(given["d"])
     if "w" in given or "c" in given:
         values = [_number(given[letter]) if letter in given else None for letter in "wc"]
-        message = "libxl_domain_sched_params_set failed."
-        xl.require(message, "xend.domain.sched_credit_set", domid, *values)
+        shares = xl.call("xend.private.shares", [domid])
+        if not shares or shares[0][1] != scheduler:
+            _refuse(xl, _SET_FAILED)
+        xl.require(_SET_FAILED, "xend.domain.sched_credit_set", domid, *values)
         return
     xl.print(_HEADER)
     shares = xl.call("xend.private.shares", [domid])

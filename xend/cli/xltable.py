@@ -337,6 +337,13 @@ COMMANDS: tuple[XlCommand, ...] = (
         "cpupool-destroy", "<CPU Pool>", "Dissolve a CPU pool", "xlpools.destroy", modifies=True
     ),
     XlCommand(
+        "cpupool-rename",
+        "<CPU Pool> <new name>",
+        "Give a CPU pool another name",
+        "xlpools.rename",
+        modifies=True,
+    ),
+    XlCommand(
         "cpupool-cpu-add",
         "<CPU Pool> <CPU nr>|node:<node nr>",
         "Put CPUs into a pool",
@@ -357,6 +364,14 @@ COMMANDS: tuple[XlCommand, ...] = (
         "xlpools.migrate",
         modifies=True,
     ),
+    XlCommand(
+        "cpupool-numa-split",
+        "",
+        "Make a CPU pool of each NUMA node",
+        "xlpools.numa_split",
+        modifies=True,
+        alone=True,
+    ),
 )
 
 ELSEWHERE = frozenset(
@@ -366,7 +381,7 @@ ELSEWHERE = frozenset(
         *("pci-assignable-list", "set-parameters", "sched-rtds", "channel-list"),
         *("vtpm-attach", "vtpm-list", "vtpm-detach", "vkb-attach", "vkb-list", "vkb-detach"),
         *("vdispl-attach", "vdispl-list", "vdispl-detach", "vsnd-attach", "vsnd-list"),
-        *("vsnd-detach", "cpupool-rename", "cpupool-numa-split", "getenforce", "setenforce"),
+        *("vsnd-detach", "getenforce", "setenforce"),
         *("loadpolicy", "psr-hwinfo", "psr-cmt-attach", "psr-cmt-detach", "psr-cmt-show"),
         *("psr-cat-set", "psr-cat-show", "psr-mba-set", "psr-mba-show", "usbctrl-attach"),
         *("usbctrl-detach", "usbdev-attach", "usbdev-detach", "usb-list"),

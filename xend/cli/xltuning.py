@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xend.cli.failures import Exit
-from xend.cli.xlcommand import number_at_start, set_text
+from xend.cli.xlcommand import number_at_start, rest_after_number, set_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _SHIFTS = {"t": 30, "g": 20, "m": 10, "": 10, "k": 0, "b": -10}
 """To KiB, by the unit's letter; none means MiB."""
+_ERROR_FAIL = -3
+"""libxl's code for what it does not name."""
 _INT_MAX = 2**31 - 1
 
 
@@ -30,14 +32,13 @@ def mem_set(xl: Xl, args: list[str]) -> None:
 
 def _kib(xl: Xl, text: str) -> int:
     """A number and at most one letter (parse_mem_size_kb of xl_parse.c)."""
-    digits = text.rstrip("bkmgtBKMGT")
-    unit = text[len(digits) :].lower()
-    number = number_at_start(digits or "0")
-    if number is None or unit not in _SHIFTS or (str(number) != digits.lstrip("+0 ") and number):
+    number = number_at_start(text)
+    unit = (text if number is None else rest_after_number(text)).lower()
+    if unit not in _SHIFTS:
         xl.complain(f"invalid memory size: {text}")
         raise Exit(1)
     shift = _SHIFTS[unit]
-    return number << shift if shift >= 0 else number >> -shift
+    return (number or 0) << shift if shift >= 0 else (number or 0) >> -shift
 
 
 def vcpu_set(xl: Xl, args: list[str]) -> None:
@@ -49,7 +50,11 @@ def vcpu_set(xl: Xl, args: list[str]) -> None:
         raise Exit(1)
     if "i" not in flags:
         _check_host(xl, domid, count)
-    message = f"libxl_set_vcpuonline failed domid={domid} max_vcpus={count}"
+    elif xl.row(domid) is None:
+        xl.complain(f"Domain {domid} does not exist.")
+        raise Exit(1)
+    failed = f"libxl_set_vcpuonline failed domid={domid} max_vcpus={count}"
+    message = f"{failed}, rc: {_ERROR_FAIL}"
     xl.require(message, "xend.domain.setVCpuCount", domid, count)
 
 
@@ -79,8 +84,9 @@ def vcpu_pin(xl: Xl, args: list[str]) -> None:
         xl.complain("xl: xend does not undo what a guest's kernel pinned: leave --force out")
         raise Exit(1)
     message = "Could not set affinity" + ("." if vcpu == "all" else f" for vcpu `{vcpu}'.")
-    if hard is not None and "i" not in flags and xl.row(domid) is None:
-        xl.complain("Could not get domain info")
+    if (vcpu == "all" or (hard is not None and "i" not in flags)) and xl.row(domid) is None:
+        asked = hard is not None and "i" not in flags
+        xl.complain("Could not get domain info" if asked else "libxl_list_vcpu failed.")
         raise Exit(1)
     if hard is not None:
         cpus = ",".join(map(str, sorted(hard)))
@@ -122,8 +128,18 @@ def _affinity(xl: Xl, word: str) -> set[int] | None:
 
 
 def cpu_set(xl: Xl, text: str) -> set[int]:
-    """`0-3,^1`, `nodes:0`, `all` (parse_cpurange of xl_parse.c); Exit when it is none of these."""
+    """The host's CPUs in `cpu_map`."""
+    highest = xl.call("xend.private.host")["max_cpu_id"]
+    return {cpu for cpu in cpu_map(xl, text) if cpu <= highest}
+
+
+def cpu_map(xl: Xl, text: str) -> set[int]:
+    """`0-3,^1`, `nodes:0`, `all` (parse_cpurange of xl_parse.c); Exit when it is none of these.
+
+    Like libxl's bitmaps, which are of whole bytes, it may have CPUs that the host has not.
+    """
     host = xl.call("xend.private.host", True)
+    last_bit = host["max_cpu_id"] | 7
     cpus: set[int] = set()
     for part in filter(None, text.split(",")):
         remove = part.startswith("^")
@@ -134,9 +150,9 @@ def cpu_set(xl: Xl, text: str) -> set[int]:
             if remove:
                 xl.complain('Can\'t combine "^" and "all".')
                 raise Exit(1)
-            cpus |= set(range(host["max_cpu_id"] + 1))
+            cpus |= set(range(last_bit + 1))
             continue
-        numbers = _range(xl, word, host["max_cpu_id"])
+        numbers = _range(xl, word, last_bit)
         if by_node:
             members = enumerate(host["cpu_topology"])
             numbers = {cpu for cpu, (_, _, node) in members if node in numbers}
@@ -145,7 +161,7 @@ def cpu_set(xl: Xl, text: str) -> set[int]:
 
 
 def _range(xl: Xl, word: str, highest: int) -> set[int]:
-    """Numbers beyond the host's CPUs are ignored, as libxl's bitmaps do."""
+    """Larger numbers are ignored."""
     first, dash, last = word.partition("-")
     words = (first, last) if dash else (first, first)
     if not all(each.isascii() and each.isdigit() for each in words) or int(words[1]) < int(first):

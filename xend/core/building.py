@@ -20,6 +20,7 @@ from xend.core.validate import check_host
 from xend.core.views import DomainView
 from xend.errors import ConfigError, DomainNotFound, DomainStateError, OperationFailed
 from xend.model.domain import DomainConfig
+from xend.model.pools import DEFAULT_POOL
 from xend.model.status import Origin, PowerState
 from xend.model.units import DOM0, Domid
 
@@ -198,7 +199,7 @@ class Building:
         await snapshot.refresh(max_age=IDENTITY_MAX_AGE)
         views = snapshot.views()
         self._context.reserved.check_name(config.name, str(config.uuid), views, creating=True)
-        if config.pool != "Pool-0":
+        if config.pool != DEFAULT_POOL:
             await asyncio.shield(admission)  # XenStore answers, then.
             pools = await self._context.hypervisor.cpupools()
             if config.pool not in pools.values():

@@ -52,9 +52,9 @@ from xend.core.views import XEND_ITSELF, Caller, DomainView, ServiceSettings
 from xend.errors import DomainNotFound, DomainStateError, InvalidArgument
 from xend.model.devices import Device, Disk, Pci
 from xend.model.domain import DomainConfig, HostAction
-from xend.model.pools import PoolConfig
+from xend.model.pools import DEFAULT_POOL, PoolConfig
 from xend.model.status import DeviceView, HostInfo, PowerState, VcpuInfo
-from xend.model.units import KiB
+from xend.model.units import DOM0, KiB
 
 __all__ = ["Caller", "DomainService", "DomainView", "Job", "JobStatus", "ServiceSettings"]
 
@@ -592,6 +592,15 @@ class DomainService:
     ) -> Any:
         """`verb` is a body of `CpuPools` without its `pool-`; PoolError says what is wrong."""
         return await self.submit(f"pool-{verb}", None, caller=caller, **arguments).wait()
+
+    async def rename_pool(self, pool: str, name: str, *, caller: Caller = XEND_ITSELF) -> None:
+        """Domains whose configurations name it follow, each as its turn comes; one that names
+        none is in pool 0, whatever that is called."""
+        old = await self.change_pool("rename", caller=caller, pool=pool, name=name)
+        for view in self._snapshot.views():
+            named = view.config is not None and view.config.pool == old
+            if named and old != DEFAULT_POOL and view.domid != DOM0:
+                self.submit("pool-migrate", view.uuid, caller=caller, pool=name)
 
     async def move_to_pool(
         self, ref: str | int, pool: str, *, caller: Caller = XEND_ITSELF

@@ -122,6 +122,7 @@ class CpuPools:
             "pool-start": self.start_pool,
             "pool-destroy": self.destroy,
             "pool-delete": self.delete,
+            "pool-rename": self.rename,
             "pool-cpu-add": self.add_cpu,
             "pool-cpu-remove": self.remove_cpu,
             "pool-migrate": self.migrate,
@@ -130,13 +131,13 @@ class CpuPools:
     async def create(self, job: Job, *, pool: PoolConfig) -> None:
         """Active at once, and forgotten when it is destroyed."""
         async with self._changing:
-            await self._check_name(pool)
+            await self._check_name(pool.name)
             await self._activate(pool)
 
     async def new(self, job: Job, *, pool: PoolConfig) -> UUID:
         """Registered, to be started later."""
         async with self._changing:
-            await self._check_name(pool)
+            await self._check_name(pool.name)
             await self._put(pool)
             return pool.uuid
 
@@ -168,6 +169,19 @@ class CpuPools:
                 raise _bad_state(view, "activated", "is active: xm cpupool-destroy stops it")
             del self._managed[view.config.uuid]
             await self._save()
+
+    async def rename(self, job: Job, *, pool: str, name: str) -> str:
+        """The name that it had."""
+        async with self._changing:
+            view = await self._find(pool)
+            await self._check_name(name)
+            if view.id is not None:
+                await self._context.hypervisor.pools.rename(view.id, name)
+            managed = self._managed.get(view.config.uuid)
+            if managed is not None:
+                await self._put(replace(managed, name=name, description=_described(managed, name)))
+            self._context.snapshot.forget_pools()
+            return view.config.name
 
     async def add_cpu(self, job: Job, *, pool: str, cpu: int) -> None:
         async with self._changing:
@@ -239,13 +253,13 @@ class CpuPools:
             raise _bad_state(view, "deactivated", "is not active: xm cpupool-start starts it")
         return view, view.id
 
-    async def _check_name(self, pool: PoolConfig) -> None:
-        if not pool.name:
-            raise _parameter(pool.name, "Missing Pool Name")
-        if not _NAME.fullmatch(pool.name):
-            raise _parameter(pool.name, "Invalid Pool Name")
-        if any(view.config.name == pool.name for view in await self.list()):
-            raise _parameter(pool.name, f'Pool name "{pool.name}" already exists')
+    async def _check_name(self, name: str) -> None:
+        if not name:
+            raise _parameter(name, "Missing Pool Name")
+        if not _NAME.fullmatch(name):
+            raise _parameter(name, "Invalid Pool Name")
+        if any(view.config.name == name for view in await self.list()):
+            raise _parameter(name, f'Pool name "{name}" already exists')
 
     async def _check_exists(self, view: PoolView, cpu: int) -> None:
         count = (await self._context.hypervisor.host()).nr_cpus
@@ -296,6 +310,11 @@ class Unregistered:
 
     async def save(self, pools: Sequence[PoolConfig]) -> None:
         """They are in memory as long as `CpuPools` is."""
+
+
+def _described(pool: PoolConfig, name: str) -> str:
+    """A description that only repeats the name goes with it."""
+    return name if pool.description == pool.name else pool.description
 
 
 def _bad_state(view: PoolView, state: str, text: str) -> PoolError:

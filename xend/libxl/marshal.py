@@ -24,8 +24,8 @@ from xend.libxl.marshal_peripherals import peripherals, virtual_node
 from xend.libxl.marshal_platform import cpuid, has_place, place_platform
 from xend.model.devices import Vfb, Vkbd
 from xend.model.domain import DomainConfig, DomainType, ShutdownAction
+from xend.model.pools import DEFAULT_POOL
 
-DEFAULT_POOL = "Pool-0"
 _ANY_CPU = 256
 """As many CPUs as "any" stands for when other vcpus of the domain are bound."""
 

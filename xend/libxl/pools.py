@@ -51,6 +51,9 @@ class XenPools:
     async def destroy(self, pool: int) -> None:
         await self._change("destroy", pool)
 
+    async def rename(self, pool: int, name: str) -> None:
+        await self._ask("CPU pool rename", None, lambda context: rename(context, pool, name))
+
     async def add_cpu(self, pool: int, cpu: int) -> None:
         _check_cpus([cpu])
         await self._change("cpuadd", pool, cpu)
@@ -131,6 +134,14 @@ def create(context: Context, name: str, uuid: bytes, scheduler: str, cpus: Seque
         )
         context.check("create CPU pool", rc)
     return int(pool[0])
+
+
+def rename(context: Context, pool: int, name: str) -> None:
+    from xend.libxl._xl import lib
+    from xend.libxl.handle import raw_bytes
+
+    rc = lib.libxl_cpupool_rename(context.raw, raw_bytes(name), pool)
+    context.check("CPU pool rename", rc)
 
 
 def call(context: Context, verb: str, *numbers: int) -> None:

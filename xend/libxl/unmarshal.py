@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from xend.errors import ConfigError
-from xend.libxl.marshal import ACTIONS, DEFAULT_POOL
+from xend.libxl.marshal import ACTIONS
 from xend.libxl.marshal_devices import ALL_FUNCTIONS
 from xend.libxl.unmarshal_peripherals import backend, peripherals, virtual_node
 from xend.libxl.unmarshal_platform import platform, policies
@@ -23,6 +23,7 @@ from xend.model.devices import Disk, IoPorts, Irq, Pci, Vfb, Vif, Vkbd
 from xend.model.domain import DomainConfig, DomainType, ShutdownAction
 from xend.model.fields import rows
 from xend.model.peripherals import IoMemory
+from xend.model.pools import DEFAULT_POOL
 
 _FORMATS: Final[dict[str, Literal["qcow", "qcow2", "vhd", "qed", "empty"]]] = {
     "qcow": "qcow",

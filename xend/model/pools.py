@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
+
+DEFAULT_POOL: Final = "Pool-0"
+"""What the configuration of a domain says that is in pool 0, whatever that is called now."""
 
 
 @dataclass(frozen=True, slots=True)

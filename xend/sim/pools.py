@@ -67,6 +67,11 @@ class SimPools:
         del self._machine.pools[pool]
         self._machine.publication.no_pool(pool)
 
+    async def rename(self, pool: int, name: str) -> None:
+        known = self._get(pool)
+        known.name = name
+        self._machine.publication.pool(pool, name, known.uuid)
+
     async def add_cpu(self, pool: int, cpu: int) -> None:
         if cpu < 0:
             raise InvalidArgument("no such CPU", argument="cpus", value=[cpu])

@@ -100,3 +100,8 @@ async def pool_create(context: CallContext, name: str, scheduler: str, cpus: lis
     """Active at once."""
     pool = PoolConfig(uuid4(), name, name, scheduler, ncpu=len(cpus), cpus=tuple(cpus))
     await context.service.change_pool("create", caller=context.caller, pool=pool)
+
+
+async def pool_rename(context: CallContext, pool: str, name: str) -> None:
+    """By name or id."""
+    await context.service.rename_pool(pool, name, caller=context.caller)

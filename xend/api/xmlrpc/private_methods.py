@@ -70,6 +70,7 @@ _TABLE: Final = (
         Parameter("scheduler", text),
         Parameter("cpus", calls.cpus),
     ),
+    _method("pool_rename", files.pool_rename, Parameter("pool", text), Parameter("name", text)),
     _method(
         "save",
         calls.save,
