@@ -4,50 +4,20 @@ masked) and exit status."""
 from __future__ import annotations
 
 import re
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lab.conftest import domains, run
 from tests.lab.guests import IMAGES, TINY_KERNEL, config, linux
+from tests.lab.xlbeside import OURS, REAL, both, by_turns, done, same
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("xend_running")]
 
-REAL = "/usr/sbin/xl"
-OURS = "/usr/lib/xend/bin/xl"
 ODD = "odd.name_with-signs+and:colon"
 FOREIGN = "made by xl, née Ünïcode"
-
-MASKS = (
-    # Which CPU a vcpu is on, and whether it runs or blocks, changes from one look to the next.
-    (re.compile(r"^(.{32} +\d+ +\d+) +\d+ +[r-][b-]- +\d+\.\d", re.M), r"\1 CPU"),
-    (re.compile(r" [r-][b-]([p-][s-].[d-]) +\d+\.\d"), r" STATE\1 TIME"),
-    (re.compile(r"\d+ days?, "), ""),
-    (re.compile(r"[ \d]\d:\d\d(:\d\d)?"), "TIME"),
-    (re.compile(r"^(free_memory +:) \d+$", re.M), r"\1 MIB"),
-)
-
-
-def masked(text: str) -> str:
-    for pattern, replacement in MASKS:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def both(*words: str) -> tuple[subprocess.CompletedProcess[str], ...]:
-    return run(REAL, *words), run(OURS, *words)
-
-
-def same(*words: str) -> str:
-    """Standard output, which is equal, as the exit status is."""
-    theirs, ours = both(*words)
-    assert (masked(ours.stdout), ours.returncode) == (masked(theirs.stdout), theirs.returncode), (
-        f"xl {' '.join(words)}\ntheirs: {theirs.stderr}\nours: {ours.stderr}"
-    )
-    return ours.stdout
 
 
 @pytest.fixture(scope="module")
@@ -262,18 +232,6 @@ def test_wrong_calls_show_the_usage(guests: None, words: list[str]) -> None:
     assert ours.returncode == theirs.returncode
     assert ours.stdout.splitlines()[:1] == theirs.stdout.splitlines()[:1]
     assert ours.stderr == theirs.stderr
-
-
-def by_turns(change: Callable[[str], None]) -> None:
-    """The same change by their xl and by ours."""
-    for program in (REAL, OURS):
-        change(program)
-
-
-def done(program: str, *words: str) -> str:
-    ended = run(program, *words)
-    assert ended.returncode == 0, (program, words, ended.stdout, ended.stderr)
-    return ended.stdout
 
 
 def test_changes(guests: None) -> None:

@@ -363,6 +363,7 @@ def test_a_daemon_that_comes_back(connect: Connect, run_dir: Path) -> None:
     )
     later.start()
     assert connect().call("echo", 1) == [1]
+    later.join()
     daemons[0].close()
 
 

@@ -7,7 +7,7 @@ one, a domain given as digits is its id and never its name.
 from __future__ import annotations
 
 from xend.cli.command import Command
-from xend.cli.failures import Exit, Fault
+from xend.cli.failures import INVALID_DOMAIN_FAULT, Exit, Fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from xend.cli.app import Xm
     from xend.cli.command import Option
 
+ERROR_FAIL = -3
 ERROR_INVAL = -6
 """libxl's code for a name that no domain has (libxl_name_to_domid)."""
+ERROR_DOMAIN_NOTFOUND = -21
 
 
 class XlCommand(Command):
@@ -94,6 +96,13 @@ class Xl:
         """A line on standard error."""
         self.xm.err.write(line + "\n")
 
+    def complain_of(self, fault: Fault) -> None:
+        """Where xl has lines of libxl's log."""
+        missing = fault.code == INVALID_DOMAIN_FAULT
+        text = f"Domain {fault.text} does not exist" if missing else fault.text
+        for line in text.splitlines():
+            self.complain(f"libxl: error: {line}")
+
     def call(self, method: str, *params: Any) -> Any:
         return self.xm.call(method, *params)
 
@@ -128,7 +137,7 @@ class Xl:
         try:
             self.call(method, *params)
         except Fault as fault:
-            self.complain(f"libxl: error: {fault.text}")
+            self.complain_of(fault)
             return False
         return True
 
@@ -137,7 +146,7 @@ class Xl:
         try:
             return self.call(method, *params)
         except Fault as fault:
-            self.complain(f"libxl: error: {fault.text}")
+            self.complain_of(fault)
             self.complain(message)
             raise Exit(1) from fault
 

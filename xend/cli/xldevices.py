@@ -127,5 +127,5 @@ def cd_eject(xl: Xl, args: list[str]) -> None:
 def _change_medium(xl: Xl, domid: int, device: str, path: str) -> None:
     uname = path if not path or ":" in path else f"file:{path}"
     config = ["vbd", ["uname", uname], ["dev", f"{device}:cdrom"], ["mode", "r"]]
-    message = "the medium was not changed"
-    xl.require(message, "xend.domain.device_configure", domid, config)
+    if not xl.tolerate("xend.domain.device_configure", domid, config):
+        raise Exit(1)

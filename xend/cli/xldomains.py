@@ -6,7 +6,7 @@ import os
 import time
 
 from xend.cli.failures import Exit
-from xend.cli.xlcommand import number_at_start
+from xend.cli.xlcommand import ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, number_at_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def destroy(xl: Xl, args: list[str]) -> None:
             "This can only be done when using a disaggregated hardware domain and toolstack.\n"
         )
         raise Exit(1)
-    xl.require("destroy failed", "xend.domain.destroy", domid)
+    rc = ERROR_DOMAIN_NOTFOUND if xl.row(domid) is None else ERROR_FAIL
+    xl.require(f"destroy failed (rc={rc})", "xend.domain.destroy", domid)
 
 
 def shutdown(xl: Xl, args: list[str]) -> None:
@@ -62,7 +63,7 @@ def _ask(xl: Xl, name: str, request: str, doing: str, args: list[str]) -> None:
         domids = [xl.find(operands[0])]
     for domid in domids:
         xl.complain(f"{doing} domain {domid}")
-        xl.require(f"{name} failed", "xend.domain.shutdown", domid, request)
+        xl.require(f"{name} failed (rc={ERROR_FAIL})", "xend.domain.shutdown", domid, request)
     waits = letters.count("w")
     if waits:
         _wait(xl, domids, until_gone=waits > 1)
@@ -157,7 +158,8 @@ def dump_core(xl: Xl, args: list[str]) -> None:
     _, operands = xl.flags("dump-core", args, least=2)
     domid = xl.find(operands[0])
     path = _absolute(operands[1])
-    xl.require("core dump failed", "xend.domain.dump", domid, path, True, False, False)
+    message = f"core dump failed (rc={ERROR_FAIL})"
+    xl.require(message, "xend.domain.dump", domid, path, True, False, False)
 
 
 def _absolute(path: str) -> str:

@@ -107,7 +107,7 @@ def _show_pool(xl: Xl, pool: list[Any], scheduler: str) -> None:
     try:
         timeslice, limit, delay = xl.call("xend.private.pool_schedule", pool[0], scheduler)
     except Fault as fault:
-        xl.complain(f"libxl: error: {fault.text}")
+        xl.complain_of(fault)
         xl.complain(_params(scheduler, "get"))
         xl.print(f"Cpupool {pool[1]}: [sched params unavailable]")
         return

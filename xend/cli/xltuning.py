@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xend.cli.failures import Exit
-from xend.cli.xlcommand import number_at_start, rest_after_number, set_text
+from xend.cli.xlcommand import ERROR_FAIL, number_at_start, rest_after_number, set_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 _SHIFTS = {"t": 30, "g": 20, "m": 10, "": 10, "k": 0, "b": -10}
 """To KiB, by the unit's letter; none means MiB."""
-_ERROR_FAIL = -3
-"""libxl's code for what it does not name."""
 _INT_MAX = 2**31 - 1
 
 
@@ -54,7 +52,7 @@ def vcpu_set(xl: Xl, args: list[str]) -> None:
         xl.complain(f"Domain {domid} does not exist.")
         raise Exit(1)
     failed = f"libxl_set_vcpuonline failed domid={domid} max_vcpus={count}"
-    message = f"{failed}, rc: {_ERROR_FAIL}"
+    message = f"{failed}, rc: {ERROR_FAIL}"
     xl.require(message, "xend.domain.setVCpuCount", domid, count)
 
 
