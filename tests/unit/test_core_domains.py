@@ -486,6 +486,11 @@ async def test_a_view_is_made_anew_only_when_something_has_changed(host: SimHost
     await host.service.rename("web", "www")
     assert (await host.view("www")).name == "www"
     assert await host.view("www") is not paused
+    await host.service.new(guest("halted"))
+    halted = await host.view("halted")
+    assert await host.view("halted") is halted
+    await host.service.set_vcpus("halted", 2)
+    assert (await host.view("halted")).vcpus_online == 2
 
 
 async def test_rename(host: SimHost) -> None:

@@ -5,6 +5,7 @@ Specification: https://asgi.readthedocs.io/en/latest/specs/www.html (http scope 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
 
@@ -109,6 +110,31 @@ class BodyLimit:
         except ClientGone:
             return
         await self._app(scope, receive, send)
+
+
+class InPieces:
+    """Wraps an application so that of a long body only as much is handed over as the client takes:
+    what lies in the buffers of a slow one is a piece and not a list of thousands, and others have
+    their turn in between."""
+
+    PIECE = 256 * 1024
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def cut(message: Message) -> None:
+            body = message.get("body", b"")
+            if len(body) > self.PIECE and message["type"] == "http.response.body":
+                kind, size, last = message["type"], self.PIECE, (len(body) - 1) // self.PIECE
+                for place in range(last):
+                    piece = body[place * size : (place + 1) * size]
+                    await send({"type": kind, "body": piece, "more_body": True})
+                    await asyncio.sleep(0)
+                message = {**message, "body": body[last * size :]}
+            await send(message)
+
+        await self._app(scope, receive, cut)
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

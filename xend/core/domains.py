@@ -203,7 +203,7 @@ class DomainService:
         """The running by domid, then the halted by name.  `state`: None or `all`, or a word of
         `xm list --state`; an unknown word matches nothing, as in the original."""
         await self._snapshot.refresh()
-        views = self._snapshot.views()
+        views = await self._snapshot.all()
         if state is None or state == "all":
             return views
         wanted = STATES.get(state, frozenset())

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from xend.core.identity import Identity, Naming
+from xend.core.portions import portions
 from xend.core.ports import Clock, Hypervisor, ManagedDomain, OwnedDomain, XenStore
 from xend.core.views import DomainView
 from xend.errors import DomainNotFound, XendError, XenStoreError
@@ -70,6 +71,7 @@ class Snapshot:
         self._known: dict[Domid, Identity] = {}
         self._building: dict[str, DomainConfig] = {}
         self._kept: dict[str, DomainView] = {}
+        self._halted: dict[str, tuple[ManagedDomain, DomainView]] = {}
         self.managed: dict[str, ManagedDomain] = {}
         """By uuid; written only by those who also write the repository."""
         self._infos: dict[Domid, DomainInfo] = {}
@@ -267,6 +269,13 @@ class Snapshot:
         """The running by domid, then the halted by name; as of the last refresh."""
         return [self._seen(entry) for entry in self._entries()]
 
+    async def all(self) -> list[DomainView]:
+        """`views`, for who need not have all of many domains at one moment."""
+        views: list[DomainView] = []
+        async for part in portions(self._entries()):
+            views += map(self._seen, part)
+        return views
+
     def _entries(self) -> list[_Entry]:
         """What `views` shows, and in its order, but before anything is made of it: a thousand
         views take milliseconds, and who looks for one domain needs one."""
@@ -293,7 +302,9 @@ class Snapshot:
         source = entry[3]
         if isinstance(source, DomainView):
             return source
-        return self._halted(source) if isinstance(source, ManagedDomain) else self._view(*source)
+        if isinstance(source, ManagedDomain):
+            return self._view_of_halted(entry[1], source)
+        return self._view(*source)
 
     def _view(self, identity: Identity, info: DomainInfo) -> DomainView:
         managed = identity.uuid in self.managed
@@ -317,9 +328,11 @@ class Snapshot:
         )
         return view
 
-    @staticmethod
-    def _halted(managed: ManagedDomain) -> DomainView:
-        return DomainView(
+    def _view_of_halted(self, uuid: str, managed: ManagedDomain) -> DomainView:
+        known = self._halted.get(uuid)
+        if known is not None and known[0] is managed:
+            return known[1]
+        view = DomainView(
             name=managed.config.name,
             uuid=str(managed.config.uuid),
             info=None,
@@ -329,6 +342,10 @@ class Snapshot:
             pool=managed.config.pool,
             suspended=managed.checkpoint is not None,
         )
+        if len(self._halted) > 2 * len(self.managed):
+            self._halted.clear()
+        self._halted[uuid] = (managed, view)
+        return view
 
     def find(self, ref: str | int) -> DomainView:
         """Running by name, managed by name, domid, running by uuid, managed by uuid; as of the

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
-import gc
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ from xend.api.faces import Faces
 from xend.api.facts import LinuxFacts
 from xend.api.sockets import Listeners, inherited_sockets, make_directory
 from xend.daemon.compose import compose
+from xend.daemon.garbage import Garbage
 from xend.daemon.heartbeat import Heartbeat
 from xend.daemon.logs import Log
 from xend.daemon.notify import Notifier
@@ -79,6 +79,7 @@ class _Daemon:
         self._options = options
         self._notifier = Notifier(os.environ)
         self._log = Log()
+        self._garbage = Garbage()
         self._stop = asyncio.Event()
         self._reloads = asyncio.Event()
         self._settings: Settings
@@ -102,12 +103,16 @@ class _Daemon:
                 log.error("%s", error)
                 raise
 
+    def _alive(self) -> None:
+        self._notifier.alive()
+        self._garbage.beat()
+
     async def _serve(self, stack: AsyncExitStack, settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reloads.set)
-        heartbeat = Heartbeat(self._notifier.alive, self._notifier.watchdog_seconds)
+        heartbeat = Heartbeat(self._alive, self._notifier.watchdog_seconds)
         heartbeat.start()
         stack.push_async_callback(heartbeat.close)
         listeners = Listeners(inherited_sockets(os.environ))
@@ -142,11 +147,7 @@ class _Daemon:
 
     def _ready(self) -> None:
         log.info("Xend Daemon started")
-        # What is left now lives as long as the daemon: to look through all of it, which takes
-        # longer than a listing, would find nothing.
-        gc.collect()
-        gc.freeze()
-        gc.enable()
+        self._garbage.start()
         self._notifier.ready()
         if self._options.status_fd is not None:
             with contextlib.suppress(OSError):

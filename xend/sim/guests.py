@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from xend.model.devices import Pci
 from xend.model.domain import DomainConfig
@@ -71,6 +72,9 @@ class SimDomain:
     restored: bool = False
     ran_before: float = 0.0
     """Of `ran`, what an image brought along: Xen counts a domain's CPU time from its making."""
+    _told: tuple[Any, ...] = ()
+    _info: DomainInfo | None = None
+    """What was said last, made of `_told`."""
 
     @property
     def paused(self) -> bool:
@@ -99,19 +103,33 @@ class SimDomain:
         """KiB of the host's memory: its own, and what it costs beside that."""
         return self.memory + (OVERHEAD if self.memory and self.domid != DOM0 else 0)
 
+    def cpu_time(self, now: float) -> Nanoseconds:
+        return Nanoseconds(int((self.runs_for(now) - self.ran_before) * _BUSY * 1e9))
+
     def info(self, now: float) -> DomainInfo:
+        """While nothing changes it is the same object, as with real Xen."""
+        alive = self.alive
+        told = (
+            *(self.uuid, alive, self.pauses, self.shutdown, self.dying, self.memory),
+            *(self.max_memory, self.online, self.config, self.pool, self.cpu_time(now)),
+        )
+        if self._info is None or told != self._told:
+            self._told, self._info = told, self._look(alive, told[-1])
+        return self._info
+
+    def _look(self, alive: bool, cpu_time: Nanoseconds) -> DomainInfo:
         return DomainInfo(
             domid=self.domid,
             uuid=self.uuid,
             running=self.domid == 0,
-            blocked=self.alive and self.domid != 0,
+            blocked=alive and self.domid != 0,
             paused=self.paused and not self.dying,
             shutdown=self.shutdown is not None,
             dying=self.dying,
             shutdown_reason=ShutdownReason.UNKNOWN if self.shutdown is None else self.shutdown,
             memory=KiB(self.memory),
             max_memory=KiB(self.max_memory),
-            cpu_time=Nanoseconds(int((self.runs_for(now) - self.ran_before) * _BUSY * 1e9)),
+            cpu_time=cpu_time,
             vcpus_online=self.online,
             vcpu_max_id=self.config.vcpus - 1,
             cpupool=self.pool,

@@ -105,7 +105,7 @@ class SimHypervisor:
 
     async def list_domains(self) -> Sequence[DomainInfo]:
         await asyncio.sleep(0)
-        return self.machine.infos()
+        return await self.machine.infos()
 
     async def domain(self, domid: Domid) -> DomainInfo:
         return self.machine.get(domid).info(self.machine.clock.monotonic())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
+from xend.core.portions import portions
 from xend.core.ports import Clock, HypervisorEvent, HypervisorEventKind, ShutdownRequest
 from xend.errors import DomainNotFound, HypervisorError
 from xend.model.domain import DomainConfig
@@ -73,7 +74,6 @@ class SimMachine:
         self._with_consoles = consoles
         self._consoles: dict[Domid, SimConsole] = {}
         self._last = 0
-        self._last_infos: dict[Domid, DomainInfo] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[HypervisorEvent], None]] = []
         self._add_dom0(dom0_memory)
@@ -101,15 +101,13 @@ class SimMachine:
             raise DomainNotFound(domid)
         return domain
 
-    def infos(self) -> list[DomainInfo]:
-        """What has not changed since the last call is the same object, as with real Xen."""
-        now, before = self.clock.monotonic(), self._last_infos
-        infos = (self.domains[domid].info(now) for domid in sorted(self.domains))
-        self._last_infos = {
-            info.domid: known if (known := before.get(info.domid)) == info else info
-            for info in infos
-        }
-        return [*self._last_infos.values()]
+    async def infos(self) -> list[DomainInfo]:
+        """Of all by domid; of many not at one moment, nor are those of real Xen."""
+        found: list[DomainInfo] = []
+        async for part in portions(sorted(self.domains)):
+            now = self.clock.monotonic()
+            found += [self.domains[domid].info(now) for domid in part if domid in self.domains]
+        return found
 
     # -- Coming and going ------------------------------------------------------------------------
 
@@ -279,7 +277,7 @@ class SimMachine:
 def vcpu_infos(machine: SimMachine, domid: Domid) -> list[VcpuInfo]:
     """What the hypervisor reports of a domain's vcpus."""
     domain = machine.get(domid)
-    spent = domain.info(machine.clock.monotonic()).cpu_time
+    spent = domain.cpu_time(machine.clock.monotonic())
     everywhere = tuple(range(machine.cpus))
     return [
         VcpuInfo(

@@ -173,11 +173,12 @@ def host_document(host: HostInfo, uname: tuple[str, str, str, str, str]) -> dict
 
 
 class DomainRenderer:
-    """`domain_document` as JSON, for lists of a thousand: what seldom changes of a domain is kept
-    as bytes, and what its guest does all the time is put in between."""
+    """`domain_document` as JSON, for lists of a thousand.  A domain of which nothing has changed is
+    the same view still, and its text is kept; what seldom changes of the others is kept, too, and
+    what their guests do all the time is put in between."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[tuple[Any, ...], str, str]] = {}
+        self._kept: dict[str, _Rendered] = {}
 
     def forget_others(self, count: int) -> None:
         """There are only so many domains now."""
@@ -188,31 +189,51 @@ class DomainRenderer:
         """The text of each."""
         parts = []
         for view in views:
-            info = view.info
-            key = (
-                view.name,
-                info.type if info else view.config,
-                info.shutdown_reason if info else None,
-                view.domid,
-                view.managed,
-                view.paused_by_admin,
-                view.started,
-                view.restarts,
-                view.pool,
-                view.origin,
-                view.suspended,
-                view.vcpus,
-            )
             known = self._kept.get(view.uuid)
-            if known is None or known[0] != key:
-                known = self._kept[view.uuid] = (key, *self._halves(view))
-            parts.append(
-                f'{known[1]}"power_state":"{view.power_state.name.lower()}","flags":"{view.flags}",'
-                f'"memory":{{"current":{view.memory},"maximum":{view.max_memory}}},'
-                f'"vcpus":{{"online":{view.vcpus_online},"maximum":{view.vcpus}}},'
-                f'"cpu_time":{view.cpu_time},{known[2]}'
-            )
+            if known is None:
+                known = self._kept[view.uuid] = _Rendered()
+            if known.view is not view:
+                known.change(view)
+            parts.append(known.text)
         return parts
+
+
+class _Rendered:
+    """One domain's text, and what it was made of."""
+
+    __slots__ = ("_first", "_key", "_last", "text", "view")
+
+    def __init__(self) -> None:
+        self.view: DomainView | None = None
+        self.text = ""
+        self._key: tuple[Any, ...] = ()
+        self._first = self._last = ""
+
+    def change(self, view: DomainView) -> None:
+        info = view.info
+        key = (
+            view.name,
+            info.type if info else view.config,
+            info.shutdown_reason if info else None,
+            info.domid if info else None,
+            view.managed,
+            view.paused_by_admin,
+            view.started,
+            view.restarts,
+            view.pool,
+            view.origin,
+            view.suspended,
+        )
+        if key != self._key:
+            self._key = key
+            self._first, self._last = self._halves(view)
+        self.text = (
+            f'{self._first}"power_state":"{view.power_state.name.lower()}","flags":"{view.flags}",'
+            f'"memory":{{"current":{view.memory},"maximum":{view.max_memory}}},'
+            f'"vcpus":{{"online":{view.vcpus_online},"maximum":{view.vcpus}}},'
+            f'"cpu_time":{view.cpu_time},{self._last}'
+        )
+        self.view = view
 
     @staticmethod
     def _halves(view: DomainView) -> tuple[str, str]:

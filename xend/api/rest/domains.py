@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -29,7 +28,6 @@ from xend.model.domain import DomainConfig
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"])
 
-_MANY: Final = 200
 State = Literal["all", "halted", "paused", "running", "suspended", "crashed", "unknown"]
 
 
@@ -42,11 +40,9 @@ async def list_domains(
     request: Request, service: Service, _: Viewer, page: Paged, state: State = "all"
 ) -> Response:
     views = await service.list(state)
-    if len(views) > _MANY:
-        await asyncio.sleep(0)  # Others need not wait for both halves of this.
     renderer: DomainRenderer = request.app.state.domain_renderer
     renderer.forget_others(len(views))
-    return answer(
+    return await answer(
         request,
         [DomainRow(view) for view in views],
         page,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
-from xend.api.asgi import App, Message, Receive, Scope, Send
+from xend.api.asgi import App, InPieces, Message, Receive, Scope, Send
 from xend.api.facts import HostFacts
 from xend.api.rest.app import RestApp, build
 from xend.api.rest.audit import Audited
@@ -20,7 +20,7 @@ from xend.core.domains import DomainService
 
 
 class RestFace:
-    """From the outside in: times, audit, web origins, who calls, the routes."""
+    """From the outside in: pieces, times, audit, web origins, who calls, the routes."""
 
     def __init__(self, app: RestApp, outermost: App) -> None:
         self._app = app
@@ -46,7 +46,7 @@ def face(service: DomainService, facts: HostFacts, parts: RestParts) -> RestFace
     state.parts, state.tokens, state.tickets = parts, tokens, tickets
     state.requests = RequestMetrics()
     audited = Audited(Origins(app, lambda: parts.rules), parts.audit, time.time)
-    return RestFace(app, Timed(audited, state.requests, time.perf_counter))
+    return RestFace(app, InPieces(Timed(audited, state.requests, time.perf_counter)))
 
 
 def _warm(app: RestApp) -> None:

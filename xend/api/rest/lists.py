@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from xend.api.rest.query import (
     Document,
+    Test,
     only,
     parse_fields,
     parse_filter,
@@ -23,6 +24,7 @@ from xend.api.rest.query import (
     sorted_by,
 )
 from xend.api.rest.refusals import InvalidQuery
+from xend.core.portions import portions
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -68,7 +70,7 @@ async def page_of(
 Paged = Annotated[Page, Depends(page_of)]
 
 
-def answer(
+async def answer(
     request: Request,
     documents: Sequence[D],
     page: Page,
@@ -84,22 +86,29 @@ def answer(
     and go meanwhile shift nothing; one whose item has gone is refused as expired.
     """
     if page.filter:
-        test = parse_filter(page.filter, known)
-        documents = [document for document in documents if test(document)]
+        documents = await _matching(documents, parse_filter(page.filter, known))
     if page.sort:
-        documents = sorted_by(documents, parse_sort(page.sort, known))
+        documents = await sorted_by(documents, parse_sort(page.sort, known))
     documents, following = _cut(documents, page, id_of)
     if page.fields is not None:
         paths = parse_fields(page.fields, known)
-        texts = [_text(only(document, paths)) for document in documents]
-    else:
-        texts = render(documents) if render else [_text(document) for document in documents]
+        render = lambda part: [_text(only(document, paths)) for document in part]  # noqa: E731
+    texts: list[str] = []
+    async for part in portions(documents):
+        texts += render(part) if render else map(_text, part)
     headers = {"link": next_link(request, following)} if following else None
     if wants_lines(request):
         lines = "".join(f"{text}\n" for text in texts)
         return tagged(request, lines.encode(), media_type=NDJSON, headers=headers)
     body = f'{{"items":[{",".join(texts)}],"next":{_text(following)}}}'
     return tagged(request, body.encode(), headers=headers)
+
+
+async def _matching(documents: Sequence[D], test: Test) -> list[D]:
+    found: list[D] = []
+    async for part in portions(documents):
+        found += filter(test, part)
+    return found
 
 
 def next_link(request: Request, cursor: str) -> str:

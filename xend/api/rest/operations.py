@@ -40,7 +40,7 @@ def find(service: DomainService, id: str) -> Job:
 )
 async def list_operations(request: Request, service: Service, _: Viewer, page: Paged) -> Response:
     documents = [operation_document(job) for job in reversed(service.jobs.list())]
-    return answer(request, documents, page, known=OPERATION_FIELDS, id_of=_id)
+    return await answer(request, documents, page, known=OPERATION_FIELDS, id_of=_id)
 
 
 def _id(document: Any) -> str:

@@ -21,6 +21,7 @@ from typing import Any, Final, TypeVar
 
 from xend.api.rest.refusals import InvalidQuery
 from xend.api.rest.suggestions import did_you_mean
+from xend.core.portions import portions
 
 _PATH = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
 _TERM = re.compile(rf'({_PATH})(!=|<=|>=|=|<|>|~)("(?:[^"\\]|\\.)*"|[^,]*)(?:,|\Z)')
@@ -152,11 +153,15 @@ def parse_sort(text: str, known: Sequence[str]) -> tuple[Order, ...]:
     return tuple(orders)
 
 
-def sorted_by(documents: Sequence[D], orders: Sequence[Order]) -> list[D]:
+async def sorted_by(documents: Sequence[D], orders: Sequence[Order]) -> list[D]:
     """Stable; null before everything else."""
     found = list(documents)
     for order in reversed(orders):
-        found.sort(key=lambda each: _rank(value_at(each, order.path)), reverse=order.descending)
+        ranks: list[tuple[int, Any]] = []
+        async for part in portions(found):
+            ranks += [_rank(value_at(each, order.path)) for each in part]
+        places = sorted(range(len(found)), key=ranks.__getitem__, reverse=order.descending)
+        found = [found[place] for place in places]
     return found
 
 
