@@ -17,6 +17,7 @@ from xend.core.clock import SystemClock
 from xend.core.context import Context
 from xend.core.devices import read_devices
 from xend.core.events import EventBus, EventLog
+from xend.core.following import Following
 from xend.core.hotplug import Hotplug
 from xend.core.importing import Importing, ImportReport
 from xend.core.inspection import Inspector
@@ -110,12 +111,14 @@ class DomainService:
         self.events = EventBus(clock.time, history)
         self.jobs = JobRunner(history, clock, self.events, kept=settings.jobs_kept)
         self._policies: Policies
+        self._following: Following
         snapshot = Snapshot(
             hypervisor,
             store,
             clock,
             max_age=settings.list_max_age,
             changed=lambda kind, identity: self._policies.changed(kind, identity),
+            listed=lambda before, now: self._following.listed(before, now),
         )
         memory = MemoryBroker(hypervisor, snapshot, clock, settings)
         self._context = context = Context(
@@ -131,6 +134,7 @@ class DomainService:
             self.events,
         )
         self._snapshot = snapshot
+        self._following = Following(context, self.jobs, self.events)
         building = self._building = Building(context)
         saving = Saving(context, building.applier)
         self._policies = Policies(context, self.jobs, self.events, building, saving)
@@ -168,6 +172,7 @@ class DomainService:
         await self.jobs.start()
         await self._reconciliation.run()
         await self._policies.start()
+        await self._following.start()
         await self.cpu_pools.start()
         # Domains of others may have come and gone meanwhile: a reader looks at everything again.
         self.events.publish("started", "host", {})
@@ -181,6 +186,7 @@ class DomainService:
         touched; the hypervisor, the store and the journal are the composition root's to close."""
         self.events.publish("stopping", "host", {})
         await self.cpu_pools.close()
+        await self._following.close()
         await self._policies.close()
         await self.jobs.close(self._context.settings.close_grace)
         await self._snapshot.close()
@@ -220,8 +226,9 @@ class DomainService:
         return self._snapshot.find(ref)
 
     async def with_config(self, view: DomainView) -> DomainView:
-        """The same, with a stranger's configuration as well as libxl knows it, and with what is
-        read from XenStore once per domain."""
+        """The same, with what others have changed of it, a stranger's configuration as well as
+        libxl knows it, and what is read from XenStore once per domain."""
+        view = await self._following.caught_up(view)
         return await self._snapshot.learn_rings(await self._snapshot.learn_config(view))
 
     async def devices(self, ref: str | int, device_class: str) -> Sequence[DeviceView]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from xend.core.identity import Identity, Naming
@@ -36,6 +36,8 @@ _Entry = tuple[str, str, Domid | None, tuple[Identity, DomainInfo] | DomainView 
 
 Changed = Callable[[str, Identity], None]
 """Called with `created`, `renamed` or `destroyed` when a domain is first seen, or gone."""
+Listed = Callable[[Mapping[Domid, DomainInfo], Mapping[Domid, DomainInfo]], None]
+"""Called with the last list and a new one; what has not moved is the same object in both."""
 
 
 class _Flight:
@@ -61,12 +63,14 @@ class Snapshot:
         *,
         max_age: float,
         changed: Changed,
+        listed: Listed,
     ) -> None:
         self._hypervisor = hypervisor
         self._store = store
         self._clock = clock
         self._max_age = max_age
         self._changed = changed
+        self._listed_now = listed
         self._naming = Naming(store, self._renamed)
         self._known: dict[Domid, Identity] = {}
         self._building: dict[str, DomainConfig] = {}
@@ -140,6 +144,9 @@ class Snapshot:
     def builds_under_way(self) -> bool:
         return bool(self._building)
 
+    def is_being_built(self, uuid: str) -> bool:
+        return uuid in self._building
+
     async def _take(self, flight: _Flight) -> None:
         infos, asked, age = await self._listed(flight)
         if self._pools_stale or any(info.cpupool not in self._pools for info in infos.values()):
@@ -149,7 +156,8 @@ class Snapshot:
         await asyncio.gather(*(self._meet(info) for info in strangers))
         if age != self._age and self._taken_at != float("-inf"):
             return  # A younger list has been taken meanwhile.
-        self._infos = infos
+        before, self._infos = self._infos, infos
+        self._listed_now(before, infos)
         if age == self._age:  # Else a domain may have been bound that this list is too old to have.
             self._taken_at = asked
             for domid in [domid for domid in self._known if domid not in infos]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from xend.model.devices import Pci
+from xend.model.devices import Disk, Pci, Vif
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, ShutdownReason
 from xend.model.units import DOM0, Domid, KiB, Nanoseconds
@@ -62,8 +62,13 @@ class SimDomain:
     pool: int = 0
     affinity: dict[int, tuple[int, ...]] = field(default_factory=dict)
     soft_affinity: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    target: int = 0
+    """KiB that its balloon was told to have."""
+    disks: dict[int, Disk] = field(default_factory=dict)
+    vifs: dict[int, Vif] = field(default_factory=dict)
+    """By devid, as the disks."""
     pcis: list[Pci] = field(default_factory=list)
-    """Those that it has now."""
+    """Devices that it has now."""
     tty: str = ""
     request: str = ""
     """A shutdown request that the guest has not answered yet."""
@@ -79,6 +84,23 @@ class SimDomain:
     @property
     def paused(self) -> bool:
         return self.pauses > 0
+
+    @property
+    def config_now(self) -> DomainConfig:
+        """What libxl says of it while it runs: as it was built, with what has changed since
+        (libxl_retrieve_domain_configuration of libxl_domain.c)."""
+        online = None if self.online == self.config.vcpus else self.online
+        return self.config.model_copy(
+            update={
+                "name": self.name,
+                "memory": self.target,
+                "maxmem": self.config.max_memory,
+                "vcpus_online": online,
+                "disks": (*self.disks.values(),),
+                "vifs": tuple(vif for _, vif in sorted(self.vifs.items())),
+                "pcis": (*self.pcis,),
+            }
+        )
 
     @property
     def alive(self) -> bool:

@@ -137,14 +137,14 @@ class SimHypervisor:
         domain = self.machine.get(domid)
         return {
             "c_info": {"name": domain.name, "uuid": domain.uuid, "type": domain.config.kind},
-            "b_info": {"max_memkb": domain.config.max_memory, "target_memkb": domain.memory},
+            "b_info": {"max_memkb": domain.config.max_memory, "target_memkb": domain.target},
         }
 
     async def config_of(self, domid: Domid) -> DomainConfig | None:
         domain = self.machine.get(domid)
         if not domain.name:
             return None  # Still being built: there is no libxl-json yet.
-        return domain.config.model_copy(update={"name": domain.name, "pcis": (*domain.pcis,)})
+        return domain.config_now
 
     async def is_whole(self, domid: Domid, uuid: str) -> bool:
         domain = self.machine.get(domid)
@@ -182,6 +182,8 @@ class SimHypervisor:
         domain = await self._change("set memory", domid)
         if domid != DOM0 and target > domain.config.max_memory:
             raise refused("set memory target", f"memory target {target} exceeds the maximum", domid)
+        domain.target, domain.max_memory = target, target + OVERHEAD
+        self.machine.publication.memory(domain)
         if domain.behaviour.balloons:
             domain.memory = min(target, domain.memory + int(self.machine.free))
 
@@ -195,6 +197,7 @@ class SimHypervisor:
         if not 1 <= count <= domain.config.vcpus:
             raise refused("set vcpus", f"requested {count} VCPUs, however maximum is less", domid)
         domain.online = count
+        self.machine.publication.vcpus(domain)
 
     async def pin_vcpu(self, domid: Domid, vcpu: int, cpus: Sequence[int]) -> None:
         domain = await self._change("pin vcpu", domid)
@@ -292,8 +295,15 @@ class SimHypervisor:
 
     async def destroy(self, domid: Domid) -> None:
         _not_dom0(domid, "destroy")
+        """In libxl's order: PCI devices go while it still runs (libxl__destroy_domid)."""
         await self._stage("destroy", "devices", domid)
-        self.machine.pause(self.machine.get(domid))
+        domain = self.machine.get(domid)
+        if domain.pcis:
+            domain.pcis = []
+            self.machine.publication.passthrough(domain)
+            await self._stage("destroy", "pci", domid)
+        self.machine.pause(domain)
+        self.machine.remove_devices(domain)
         await self._stage("destroy", "domain", domid)
         self.machine.remove(self.machine.get(domid))
 
@@ -313,12 +323,11 @@ class SimHypervisor:
         self.machine.request(domain, "suspend")
         await self._stage("save", "asked", domid)
         await self.machine.until_shut_down(domain)
-        config = domain.config.model_copy(update={"name": domain.name})
         try:
             write_half(path)
             progress(Progress("save", domid, percent=50.0))
             await self._stage("save", "write", domid)
-            write_image(path, Image(config, domain.ran))
+            write_image(path, Image(domain.config_now, domain.ran))
         except WorkerCrashed:
             raise
         except (XendError, OSError) as error:
@@ -353,7 +362,7 @@ class SimHypervisor:
         try:
             progress(Progress("send", domid, percent=50.0))
             await self._stage("send", "write", domid)
-            await wire.write(fd, Image(domain.config, domain.ran))
+            await wire.write(fd, Image(domain.config_now, domain.ran))
         except WorkerCrashed:
             raise
         except (XendError, OSError) as error:
@@ -405,12 +414,15 @@ class SimHypervisor:
     ) -> Mapping[str, str]:
         domid, publication = domain.domid, self.machine.publication
         if isinstance(device, Disk):
-            if str(disk_number(device.vdev)) in publication.attached(domain, "vbd"):
+            number = disk_number(device.vdev)
+            if str(number) in publication.attached(domain, "vbd"):
                 raise refused("device attach", "device already exists in domain", domid)
+            domain.disks[number] = device
             return publication.disk(domain, device)
         if isinstance(device, Vif):
             used = {int(name) for name in publication.attached(domain, "vif")}
             devid = next(number for number in range(len(used) + 1) if number not in used)
+            domain.vifs[devid] = device
             return publication.vif(domain, devid, device)
         if isinstance(device, Vfb):
             return publication.vfb(domain, len(publication.attached(domain, "vfb")), device)
@@ -420,6 +432,7 @@ class SimHypervisor:
             ):
                 raise refused("attach pci", "PCI device already assigned to a domain", domid)
             domain.pcis.append(device)
+            publication.passthrough(domain)
             return {"devid": "0"}
         raise refused("device attach", f"no {device_class} can be attached while it runs", domid)
 
@@ -429,6 +442,8 @@ class SimHypervisor:
         domain = await self._change("detach", domid)
         if not self.machine.publication.detach(domain, device_class, devid):
             raise refused("device detach", f"no {device_class} {devid}", domid)
+        if device_class in ("vbd", "vif"):
+            (domain.disks if device_class == "vbd" else domain.vifs).pop(devid, None)
         await self._stage("detach", "gone", domid)
 
     async def detach_pci(self, domid: Domid, device: Pci, *, force: bool = False) -> None:
@@ -437,11 +452,13 @@ class SimHypervisor:
         if len(left) == len(domain.pcis):
             raise refused("detach pci", f"PCI device {device.bdf} is not assigned", domid)
         domain.pcis = left
+        self.machine.publication.passthrough(domain)
 
     async def change_medium(self, domid: Domid, disk: Disk) -> None:
         domain = await self._change("change medium", domid)
         if domain.config.kind != "hvm":
             raise refused("change the medium", "cdrom-insert requires an HVM domain", domid)
+        domain.disks[disk_number(disk.vdev)] = disk
         self.machine.publication.disk(domain, disk)
 
     async def dump_core(self, domid: Domid, path: Path) -> None:

@@ -17,7 +17,7 @@ from xend.model.units import DOM0, DOM0_NAME, DOM0_UUID, Domid, KiB, Nanoseconds
 from xend.sim.console import SimConsole
 from xend.sim.guests import OVERHEAD, Behaviour, SimDomain, well_behaved
 from xend.sim.pools import POOL0_UUID, SimPool
-from xend.sim.publication import Publication
+from xend.sim.publication import Publication, disk_number
 from xend.sim.xenstored import SimXenstored
 
 FIRST_RESERVED = 0x7FF0
@@ -84,7 +84,7 @@ class SimMachine:
         dom0 = SimDomain(
             DOM0, config, DOM0_UUID, DOM0_UUID, DOM0_NAME, memory, int(self.total), pauses=0
         )
-        dom0.online = self.cpus
+        dom0.online, dom0.target = self.cpus, memory
         dom0.go_on(self.clock.monotonic())
         self.domains[DOM0] = dom0
         self.publication.dom0(dom0)
@@ -118,6 +118,9 @@ class SimMachine:
         domain.behaviour = self.behaviour(config)
         domain.online = config.vcpus_online or config.vcpus
         domain.weight, domain.cap = config.cpu_weight, config.cpu_cap
+        domain.target = config.memory
+        domain.disks = {disk_number(disk.vdev): disk for disk in config.disks}
+        domain.vifs = dict(enumerate(config.vifs))
         domain.pcis = [*config.pcis]
         domain.max_memory = config.max_memory + OVERHEAD
         names = {pool.name: number for number, pool in self.pools.items()}
@@ -150,6 +153,10 @@ class SimMachine:
             domain.tty = console.path
         self.publication.domain(domain, self.clock.time())
         self.tell(HypervisorEventKind.CREATED, domain)
+
+    def remove_devices(self, domain: SimDomain) -> None:
+        domain.disks, domain.vifs, domain.pcis = {}, {}, []
+        self.publication.remove_devices(domain)
 
     def remove(self, domain: SimDomain) -> None:
         domain.memory = 0

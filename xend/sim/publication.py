@@ -80,7 +80,7 @@ class Publication:
                 "domid": domid,
                 "control/shutdown": "",
                 "memory/static-max": config.max_memory,
-                "memory/target": config.memory,
+                "memory/target": domain.target,
                 "console/type": "xenconsoled",
                 "console/limit": 1048576,
                 "console/tty": domain.tty,
@@ -88,8 +88,7 @@ class Publication:
                 "store/ring-ref": 1048576 - 2 * domid,
             },
         )
-        for number in range(config.vcpus):
-            self._daemon.write(f"{root}/cpu/{number}/availability", "online")
+        self.vcpus(domain)
         self._daemon.write(f"/libxl/{domid}/type", config.kind)
         for disk in config.disks:
             self.disk(domain, disk)
@@ -98,6 +97,17 @@ class Publication:
         for devid, vfb in enumerate(config.vfbs):
             self.vfb(domain, devid, vfb)
         self._daemon.introduce(domid)
+
+    def memory(self, domain: SimDomain) -> None:
+        """Its target, in one transaction (libxl_set_memory_target of libxl_mem.c)."""
+        self._daemon.write(f"/local/domain/{domain.domid}/memory/target", str(domain.target))
+        self._daemon.write(f"/vm/{domain.vm}/memory", str(domain.target // 1024))
+
+    def vcpus(self, domain: SimDomain) -> None:
+        for number in range(domain.config.vcpus):
+            state = "online" if number < domain.online else "offline"
+            root = f"/local/domain/{domain.domid}/cpu/{number}"
+            self._daemon.write(f"{root}/availability", state)
 
     def device(
         self,
@@ -212,11 +222,23 @@ class Publication:
         self._daemon.write(f"/local/domain/{domain.domid}/vm", f"/vm/{domain.vm}")
         self.rename(domain)
 
+    def passthrough(self, domain: SimDomain) -> None:
+        """Its PCI devices, which share one back end."""
+        root = f"/local/domain/0/backend/pci/{domain.domid}/0"
+        values = {f"dev-{number}": pci.bdf for number, pci in enumerate(domain.pcis)}
+        self._remove(root)
+        self._write(root, {**values, "num_devs": len(domain.pcis)})
+
+    def remove_devices(self, domain: SimDomain) -> None:
+        for device_class in ("vbd", "vif", "vfb", "vkbd", "pci", "vusb"):
+            self._remove(f"/local/domain/0/backend/{device_class}/{domain.domid}")
+            self._remove(f"/libxl/{domain.domid}/device/{device_class}")
+            self._remove(f"/local/domain/{domain.domid}/device/{device_class}")
+
     def remove(self, domain: SimDomain, *, vm: bool) -> None:
         """`vm`: no other domain has its uuid."""
         domid = domain.domid
-        for device_class in ("vbd", "vif", "vfb", "vkbd", "pci", "vusb"):
-            self._remove(f"/local/domain/0/backend/{device_class}/{domid}")
+        self.remove_devices(domain)
         self._remove(f"/local/domain/{domid}")
         self._remove(f"/libxl/{domid}")
         if vm:
