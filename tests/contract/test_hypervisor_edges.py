@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -143,3 +144,55 @@ async def test_a_destroy_of_one_that_is_paused_or_dead(xen: Bench) -> None:
     await xen.hypervisor.destroy(dead)
     await xen.event(HypervisorEventKind.DEATH, dead)
     assert not await xen.present(Domid(dead))
+
+
+async def test_its_configuration_says_what_was_changed(xen: Bench) -> None:
+    """And each change is seen at the nodes that the core watches."""
+    domid = await xen.start(xen.linux(vcpus=2))
+    uuid = (await xen.info(domid)).uuid
+    async with xen.store.watching(f"/vm/{uuid}/memory") as target:
+        await anext(aiter(target))  # Its own path, as for every new watch.
+        await xen.hypervisor.set_memory_target(domid, kib(100))
+        assert await anext(aiter(target)) == f"/vm/{uuid}/memory"
+    await xen.hypervisor.set_vcpus(domid, 1)
+    image = _image(xen.folder)
+    async with xen.store.watching(f"/libxl/{domid}/device") as devices:
+        await anext(aiter(devices))
+        disk = Disk(scheme="file", path=str(image), vdev="xvdb")
+        await xen.hypervisor.attach_device(domid, "vbd", disk)
+        assert (await anext(aiter(devices))).startswith(f"/libxl/{domid}/device/vbd/51728")
+    vif = Vif(mac="00:16:3e:00:0e:05", bridge="xenbr0")
+    await xen.hypervisor.attach_device(domid, "vif", vif)
+    found = await xen.hypervisor.config_of(domid)
+    assert found is not None
+    assert (found.memory, found.max_memory) == (kib(100), kib(128))
+    assert (found.vcpus, found.vcpus_online) == (2, 1)
+    assert [(each.vdev, each.path) for each in found.disks] == [("xvdb", str(image))]
+    assert [each.mac for each in found.vifs] == ["00:16:3e:00:0e:05"]
+    await xen.hypervisor.detach_device(domid, "vif", 0, force=True)
+    await xen.hypervisor.detach_device(domid, "vbd", 51728, force=True)
+    found = await xen.hypervisor.config_of(domid)
+    assert found is not None
+    assert (found.disks, found.vifs) == ((), ())
+
+
+async def test_it_is_paused_before_its_devices_go(xen: Bench) -> None:
+    """From that the core knows a destroy from a hot-unplug (`xend.core.following`)."""
+    disk = Disk(scheme="file", path=str(_image(xen.folder)), vdev="xvda")
+    domid = await xen.start(xen.tiny(disks=(disk,)))
+    seen: list[bool] = []
+    async with xen.store.watching(f"/libxl/{domid}/device/vbd/51712") as watch:
+        changes = aiter(watch)
+        await anext(changes)
+
+        async def follow() -> None:
+            await anext(changes)
+            try:
+                seen.append((await xen.info(domid)).paused)
+            except DomainNotFound:
+                seen.append(True)
+
+        follower = asyncio.create_task(follow())
+        await xen.hypervisor.destroy(domid)
+        await follower
+    assert seen == [True]

@@ -11,11 +11,13 @@ from uuid import uuid4
 import pytest
 
 from tests.lab.conftest import run
-from tests.lab.guests import TINY_KERNEL
+from tests.lab.guests import LINUX_INITRD, LINUX_KERNEL, TINY_KERNEL
 from tests.lab.test_core_policies import _until_it_listens
 from tests.lab.test_core_service import PREFIX, XenHost, hosting, linux, tiny, xl
 from tests.lab.xenctrl import end_guest
 from xend.core.views import DomainView
+from xend.model.devices import Disk, Vif
+from xend.model.domain import DomainConfig
 from xend.model.status import Origin, PowerState, ShutdownReason
 from xend.model.units import kib
 from xend.store.hostfiles import LocalFiles
@@ -174,6 +176,104 @@ async def test_a_save_of_ours_is_restored_by_xl_and_back(tmp_path: Path) -> None
         await xl("save", config.name, str(image))
         back = await host.service.restore(image)
         assert (back.origin, back.uuid) == (Origin.XEND, view.uuid)
+
+
+def _image(folder: Path) -> Path:
+    path = folder / "data.img"
+    with path.open("wb") as file:
+        file.truncate(8 << 20)
+    return path
+
+
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+async def test_what_xl_changes_is_in_the_configuration_within_a_second(
+    whose: str, tmp_path: Path
+) -> None:
+    """Disks, interfaces, memory, vcpus; of ours also in what it is built from after a reboot."""
+    async with hosting(tmp_path) as host:
+        if whose == "ours":
+            config = linux().model_copy(update={"vcpus": 2})
+            name = config.name
+            await host.service.create(config)
+        else:
+            name = THEIRS
+            kernel, ramdisk = str(LINUX_KERNEL), str(LINUX_INITRD)
+            settings = {"memory": 128, "vcpus": 2, "kernel": kernel, "ramdisk": ramdisk}
+            await xl("create", "-e", "-q", theirs(tmp_path, **settings))
+
+        async def config_now() -> DomainConfig:
+            view = await host.service.with_config(await host.service.lookup(name))
+            assert view.config is not None
+            return view.config
+
+        first = await host.service.with_config(await host.service.lookup(name))
+        assert first.domid is not None
+        await _until_it_listens(host, first.domid)
+        image = _image(tmp_path)
+        mac = "00:16:3e:00:0e:07"
+
+        async def has_disk() -> bool:
+            return [each.path for each in (await config_now()).disks] == [str(image)]
+
+        async def has_none() -> bool:
+            return (await config_now()).disks == ()
+
+        async def has_vif() -> bool:
+            return [each.mac for each in (await config_now()).vifs] == [mac]
+
+        async def smaller() -> bool:
+            return (await config_now()).memory == kib(100)
+
+        async def one_vcpu() -> bool:
+            return (await config_now()).vcpus_online == 1
+
+        await xl("block-attach", name, f"format=raw,vdev=xvdb,access=rw,target={image}")
+        assert await host.until(has_disk, 10) < 1
+        await xl("network-attach", name, f"mac={mac}", "bridge=xenbr0")
+        assert await host.until(has_vif, 10) < 1
+        await xl("mem-set", name, "100")
+        assert await host.until(smaller, 10) < 1
+        await xl("vcpu-set", name, "1")
+        await host.until(one_vcpu, 30)  # The guest has to do it first.
+        if whose == "ours":
+            [kept] = [each.config for each in await host.journal.owned()]
+            assert [each.path for each in kept.disks] == [str(image)]
+            assert (kept.memory, kept.vcpus_online) == (kib(100), 1)
+            await host.service.reset(name)
+            again = await host.service.lookup(name)
+            assert again.domid is not None
+            await _until_it_listens(host, again.domid)
+            assert await has_disk()
+            assert await has_vif()
+        await xl("block-detach", name, "xvdb")
+        assert await host.until(has_none, 10) < 1
+        await xl("destroy", name)
+
+        async def gone() -> bool:
+            return await host.names() == []
+
+        await host.until(gone, 10)
+
+
+async def test_xl_destroys_a_managed_one_and_its_configuration_stays_whole(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as host:
+        image = _image(tmp_path)
+        disk = Disk(scheme="file", path=str(image), vdev="xvda")
+        vif = Vif(mac="00:16:3e:00:0e:08", bridge="xenbr0")
+        config = tiny(disks=(disk,), vifs=(vif,))
+        await host.service.new(config)
+        await host.service.start_domain(config.name, paused=False)
+        await xl("destroy", config.name)
+
+        async def halted() -> bool:
+            return (await host.service.lookup(config.name)).power_state is PowerState.HALTED
+
+        await host.until(halted, 10)
+        await host.quiet()
+        [managed], _ = await host.repository.load()
+        assert [each.path for each in managed.config.disks] == [str(image)]
+        assert [each.mac for each in managed.config.vifs] == [vif.mac]
+        await host.service.delete(config.name)
 
 
 def _left_behind() -> Path:
