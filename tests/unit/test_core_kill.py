@@ -7,6 +7,7 @@ undoing; the machine, XenStore and the files stay, as they stay after `kill -9`.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -291,6 +292,34 @@ async def test_killed_at_every_point(name: str, tmp_path: Path) -> None:
     tried("the service, on the simulator", len(points))
     print(f"{name}: killed at {len(points)} points")
     assert len(points) >= 2
+
+
+@pytest.fixture
+def slow_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What threads do (the journal, the files) is answered up to 30 ms late, one time in four."""
+    prompt = asyncio.BaseEventLoop.run_in_executor
+    chance = random.Random(7)
+
+    def late(loop: asyncio.BaseEventLoop, executor: Any, work: Any, *args: Any) -> Any:
+        answer = prompt(loop, executor, work, *args)
+        if chance.random() > 0.25 or not loop.is_running():
+            return answer
+
+        async def wait() -> Any:
+            done = await answer
+            await asyncio.sleep(chance.random() * 0.03)
+            return done
+
+        return asyncio.ensure_future(wait(), loop=loop)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "run_in_executor", late)
+
+
+@pytest.mark.parametrize("name", ["reboot-managed", "rename-restart"])
+@pytest.mark.usefixtures("slow_disk")
+async def test_killed_at_every_point_on_a_slow_disk(name: str, tmp_path: Path) -> None:
+    """A look at what is gone once took the domain of a restart that went on for gone."""
+    await test_killed_at_every_point(name, tmp_path)
 
 
 _IN_WORKERS = frozenset({"create", "destroy", "save", "restore", "attach", "detach", "dump"})

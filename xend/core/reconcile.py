@@ -57,6 +57,8 @@ class Reconciliation:
         self._nothing_runs = False
         """What is being settled began before the host was booted."""
         self._infos: dict[Domid, DomainInfo] = {}
+        self._restarts: list[tuple[Intent, Successor]] = []
+        """To be built once all else is settled: a look at what is gone must not race a build."""
         self.broken: list[BrokenEntry] = []
         """Managed domains that could not be read."""
         self._rules: dict[str, Callable[[Intent], Awaitable[bool]]] = {
@@ -90,6 +92,8 @@ class Reconciliation:
             await self._settle(intent)
         await self._drop_the_gone()
         await self._sweep()
+        while self._restarts:
+            self._resume_restart(*self._restarts.pop(0))
 
     async def _sweep(self) -> None:
         """What libxl keeps of domains that are gone.  The files are looked for before the domains:
@@ -155,8 +159,10 @@ class Reconciliation:
             log.info("adopted %d running domains", len(self._owned))
 
     async def _drop_the_gone(self) -> None:
+        # In this order: what a policy builds meanwhile is then not taken for gone.
+        recorded = await self._context.journal.owned()
         await self._look()
-        for owned in await self._context.journal.owned():
+        for owned in recorded:
             if not self._is_alive(owned.uuid, owned.domid):
                 log.info("domain %s (%d) ended while xend was down", owned.uuid, owned.domid)
                 await self._context.journal.drop_owned(owned.uuid, owned.domid)
@@ -228,7 +234,7 @@ class Reconciliation:
             int(data["quick"]),
             bool(data["paused"]),
         )
-        self._resume_restart(intent, successor)
+        self._restarts.append((intent, successor))
         return False
 
     def _resume_restart(self, intent: Intent, successor: Successor) -> None:
@@ -258,15 +264,14 @@ class Reconciliation:
         successor = self._owned.get(intent.uuid)
         if successor is not None and successor.domid != domid:
             return True
-        if any(job.uuid == intent.uuid and not job.done for job in self._jobs.list()):
-            return True  # The restart within it was cut off, too, and is under way again.
+        if any(within.uuid == intent.uuid for within, _ in self._restarts):
+            return True  # The restart within it was cut off, too, and is done again.
         config = DomainConfig.model_validate(data["config"])
         restarts, managed = int(data["owned"]["restarts"]), bool(data["owned"]["managed"])
         if successor is not None:
             await self._policies.set_aside(successor, data["name"], UUID(data["uuid"]))
-        self._resume_restart(
-            intent, Successor(config, None, managed, restarts + 1, int(data["quick"]))
-        )
+        successor_to_be = Successor(config, None, managed, restarts + 1, int(data["quick"]))
+        self._restarts.append((intent, successor_to_be))
         return False
 
     async def _save(self, intent: Intent) -> bool:
