@@ -95,6 +95,10 @@ async def test_keys_and_triggers_that_there_are_not(xen: Bench) -> None:
     domid = await xen.start(xen.tiny())
     with pytest.raises(InvalidArgument):
         await xen.hypervisor.send_trigger(domid, "no-such")
+    # The buttons are of a machine, which a paravirtualised guest does not have.
+    for trigger, vcpu in (("power", 0), ("sleep", 0), ("reset", 0), ("init", 0), ("nmi", 99)):
+        with pytest.raises(HypervisorError):
+            await xen.hypervisor.send_trigger(domid, trigger, vcpu)
     assert (await xen.info(domid)).power_state is PowerState.RUNNING
 
 

@@ -36,6 +36,13 @@ class Usb:
     ) -> int:
         """Its number.  `plugged`: bus id by port."""
         domid = await self._running(job, ref)
+        if not 1 <= version <= 3:
+            raise InvalidArgument(
+                f"Invalid version of USB: {version}",
+                argument="version",
+                value=version,
+                expected="1 or 2, and 3 for an HVM guest",
+            )
         if not 1 <= ports <= 31:
             raise InvalidArgument(
                 f"Invalid number of ports: {ports}",

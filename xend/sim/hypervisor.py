@@ -189,6 +189,9 @@ class SimHypervisor:
 
     async def set_max_memory(self, domid: Domid, limit: KiB) -> None:
         domain = await self._change("set maximum memory", domid)
+        if limit < domain.memory:  # libxl compares it with the target, where the guest is here.
+            reason = "memory_static_max must be greater than or or equal to memory_dynamic_max"
+            raise refused("set maximum memory", reason, domid)
         domain.max_memory = limit + OVERHEAD
         domain.config = domain.config.model_copy(update={"maxmem": int(limit)})
 
@@ -222,9 +225,14 @@ class SimHypervisor:
         domain = await self._change("trigger", domid)
         if trigger not in ("nmi", "reset", "init", "s3resume", "power", "sleep"):
             raise InvalidArgument(f"no such trigger: {trigger}", argument="trigger", value=trigger)
-        if trigger == "reset":
-            self.machine.end(domain, ShutdownReason.REBOOT)
-        elif trigger == "power":
+        if not 0 <= vcpu < domain.config.vcpus:
+            raise refused("trigger", f"Send trigger '{trigger}' failed: No such process", domid)
+        if trigger == "nmi":
+            return
+        # Xen's other triggers are the buttons of a machine, and none of them resets it.
+        if domain.config.kind != "hvm" or trigger not in ("power", "sleep"):
+            raise refused("trigger", f"Send trigger '{trigger}' failed: Invalid argument", domid)
+        if trigger == "power":
             self.machine.end(domain, ShutdownReason.POWEROFF)
 
     async def send_sysrq(self, domid: Domid, key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from xend.core.inspection import HostExtras, PoolSchedule, Share
 from xend.errors import InvalidArgument
@@ -11,8 +12,10 @@ from xend.model.devices import Disk, Vif
 from xend.model.domain import DomainConfig
 from xend.model.status import VcpuInfo
 from xend.model.units import Domid, KiB
-from xend.sim.host import SCHEDULER
 from xend.sim.machine import SimMachine, vcpu_infos
+
+_LONGEST = 1000
+"""Milliseconds of a time slice (libxl_sched_credit_params_set)."""
 
 
 class SimInspector:
@@ -42,31 +45,46 @@ class SimInspector:
 
     async def shares(self, domids: Sequence[Domid]) -> Sequence[Share]:
         present = [self._machine.domains[each] for each in domids if each in self._machine.domains]
-        return [Share(each.domid, SCHEDULER, each.weight, each.cap) for each in present]
+        pools = self._machine.pools
+        return [Share(d.domid, pools[d.pool].scheduler, d.weight, d.cap) for d in present]
 
     async def pool_schedule(self, pool: int, scheduler: str) -> PoolSchedule:
         self._check(pool, scheduler)
-        return self._schedules.get(pool, PoolSchedule(rate_limit=1000))
+        if scheduler == "credit":
+            default = PoolSchedule(timeslice=30, rate_limit=1000, migration_delay=0)
+        else:
+            default = PoolSchedule(rate_limit=1000)
+        return self._schedules.get(pool, default)
 
     async def set_pool_schedule(self, pool: int, scheduler: str, wanted: PoolSchedule) -> None:
         before = await self.pool_schedule(pool, scheduler)
-        if wanted.rate_limit is not None:
-            before = PoolSchedule(rate_limit=wanted.rate_limit)
-        self._schedules[pool] = before
+        longest = _LONGEST if wanted.timeslice is None else wanted.timeslice
+        if not 1 <= longest <= _LONGEST:
+            raise InvalidArgument(
+                "Time slice out of range, valid range is from 1 to 1000",
+                argument="timeslice",
+                value=wanted.timeslice,
+            )
+        changes = {
+            name: value
+            for name in ("timeslice", "rate_limit", "migration_delay")
+            if (value := getattr(wanted, name)) is not None and getattr(before, name) is not None
+        }
+        self._schedules[pool] = replace(before, **changes)
 
     def _check(self, pool: int, scheduler: str) -> None:
-        if scheduler != SCHEDULER or pool not in self._machine.pools:
+        known = self._machine.pools.get(pool)
+        if known is None or known.scheduler != scheduler or scheduler not in ("credit", "credit2"):
             raise InvalidArgument(
                 f"Pool {pool} is not scheduled by {scheduler}",
                 argument="scheduler",
                 value=scheduler,
-                expected=SCHEDULER,
             )
 
     async def host_extras(self) -> HostExtras:
         return HostExtras(
             max_cpu_id=self._machine.cpus - 1,
-            free_cpus=0,
+            free_cpus=self._machine.cpus - sum(len(p.cpus) for p in self._machine.pools.values()),
             sharing_freed=KiB(0),
             sharing_used=KiB(0),
             newer_capabilities=(),
