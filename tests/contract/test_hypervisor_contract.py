@@ -251,7 +251,11 @@ async def test_memory(xen: Bench) -> None:
     assert kib(4) <= limit <= kib(12)
     await xen.hypervisor.set_memory_target(domid, kib(6))
     await xen.hypervisor.set_max_memory(domid, kib(16))
-    assert (await xen.info(domid)).max_memory > limit
+    limit, before = (await xen.info(domid)).max_memory, limit
+    assert limit > before
+    with pytest.raises(HypervisorError, match="must be greater than"):
+        await xen.hypervisor.set_max_memory(domid, kib(2))
+    assert (await xen.info(domid)).max_memory == limit
 
 
 async def test_vcpus_and_affinity(xen: Bench) -> None:

@@ -168,7 +168,9 @@ class Context(Handle):
         self.check("set memory target", lib.libxl_set_memory_target(self.raw, domid, kib, 0, 1))
 
     def set_max_memory(self, domid: int, kib: int) -> None:
-        self.check("set maximum memory", lib.libxl_domain_setmaxmem(self.raw, domid, kib))
+        rc = lib.libxl_domain_setmaxmem(self.raw, domid, kib)
+        # It alone says 1 for a failure, for example for less than the domain's target.
+        self.check("set maximum memory", rc if rc <= 0 else lib.ERROR_FAIL)
 
     def set_vcpus(self, domid: int, count: int) -> None:
         with self.bitmap(range(count)) as online:
