@@ -352,7 +352,14 @@ def test_a_server_of_the_other_kind(tmp_path: Path) -> None:
     choice, _ = choice_of(tmp_path, '<xm><server type="Xen-API" uri="httpu:///x"/></xm>')
     with pytest.raises(CommandFailed) as error:
         Server({}, choice).call("m")
-    assert str(error.value).startswith("xm-config.xml names a Xen-API server")
+    path = tmp_path / "xm-config.xml"
+    text = f"{path} names a Xen-API server, httpu:///x: this xm does not speak the Xen-API"
+    assert str(error.value).startswith(text)
+    assert f'<server type="{server.LEGACY}" uri="httpu:///var/run/xend/xmlrpc.sock"/>' in str(
+        error.value
+    )
+    # As it says: without the file for one command.
+    assert choose_server({"XM_CONFIG_FILE": ""}, ErrorStream(2, Stream(1))).uri is None
 
 
 def test_a_daemon_that_comes_back(connect: Connect, run_dir: Path) -> None:

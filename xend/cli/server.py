@@ -51,10 +51,19 @@ ONLY_LOOK = frozenset(
 class ServerChoice:
     """Which server the environment and xm-config.xml name."""
 
-    __slots__ = ("kind", "password", "uri", "username")
+    __slots__ = ("kind", "named_in", "password", "uri", "username")
 
-    def __init__(self, kind: str, uri: str | None, username: str = "", password: str = "") -> None:
+    def __init__(
+        self,
+        kind: str,
+        uri: str | None,
+        username: str = "",
+        password: str = "",
+        named_in: str = "",
+    ) -> None:
         self.kind = kind
+        self.named_in = named_in
+        """The file; empty when none names a server."""
         self.uri = uri
         self.username = username
         self.password = password
@@ -74,6 +83,7 @@ def choose_server(env: Mapping[str, str], err: ErrorStream) -> ServerChoice:
             attributes.get("uri", ""),
             attributes.get("username", ""),
             attributes.get("password", ""),
+            path,
         )
     return ServerChoice(LEGACY, env.get("XM_SERVER"))
 
@@ -187,10 +197,7 @@ class Server:
 
     def _open(self) -> Callable[[str, tuple[Any, ...]], Any]:
         if self.is_xen_api:
-            raise CommandFailed(
-                "xm-config.xml names a Xen-API server, which this xm does not speak. "
-                f"Give its server the type {LEGACY}, or remove it"
-            )
+            raise CommandFailed(_not_spoken(self._choice))
         run_dir = self._env.get("XEND_RUN_DIR", RUN_DIR)
         if self._choice.uri is None and not self._wants_xmlrpc():
             frames = FrameConnection(run_dir + "/cli.sock")
@@ -234,6 +241,16 @@ class Server:
                     raise Restarting(error.errno, error.strerror) from error
                 if not restart_in_progress(self._env):
                     raise
+
+
+def _not_spoken(choice: ServerChoice) -> str:
+    """What to do about a file that names a server of the other kind."""
+    return (
+        f"{choice.named_in} names a Xen-API server, {choice.uri or 'without a uri'}: this xm does "
+        f"not speak the Xen-API, and xend serves none. Make it "
+        f'<server type="{LEGACY}" uri="httpu://{RUN_DIR}/xmlrpc.sock"/>, or remove the file; '
+        "for one command: XM_CONFIG_FILE= xm list"
+    )
 
 
 def check_integers(value: Any) -> None:
