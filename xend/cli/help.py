@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _HEAD = "Usage: xm <subcommand> [args]\n\nControl the domains of this host and the host itself.\n"
 _FOOT = (
     "<Domain> is a domain's name, id or UUID.\n"
-    "More about 'xm' is in xm(1), more about configuration files in xmdomain.cfg(5).\n"
+    "More is in xm(1); 'xm create --help_config' has what configuration files may set.\n"
 )
 
 

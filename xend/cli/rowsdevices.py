@@ -88,7 +88,7 @@ DEVICES: tuple[Command, ...] = (
     Command(
         "scsi-attach",
         "<Domain> <PhysDevice> <VirtDevice> [BackDomain]",
-        "Give a domain a SCSI device.",
+        "Give a domain a SCSI device. libxl cannot: use block-attach.",
         "scsi.attach",
         (3, 4),
         alone=True,
@@ -96,7 +96,7 @@ DEVICES: tuple[Command, ...] = (
     Command(
         "scsi-detach",
         "<Domain> <VirtDevice>",
-        "Take a SCSI device away from a domain.",
+        "Take a SCSI device away from a domain. libxl cannot.",
         "scsi.detach",
         (2, 2),
     ),

@@ -101,7 +101,7 @@ DOMAINS: tuple[Command, ...] = (
         _HELP,
         ("-l", "--live", "Let the domain run meanwhile."),
         ("-p=portnum", "--port=portnum", "Port of the other host's daemon."),
-        ("-n=nodenum", "--node=nodenum", "NUMA node to place the domain on."),
+        ("-n=nodenum", "--node=nodenum", "Ignored: libxl places domains by itself."),
         ("-s", "--ssl", "Encrypt the connection."),
         ("-c", "--change_home_server", "Manage the domain from the other host from now on."),
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xend.cli.app import guarded
-from xend.cli.failures import Exit, Fault
+from xend.cli.failures import Exit, Fault, OptionError, UsageError
 from xend.cli.xlcommand import Xl
 from xend.cli.xltable import ELSEWHERE, find
 
@@ -32,6 +32,8 @@ def _guarded(xm: Xm, args: list[str]) -> int | None:
         return _run(xm, args)
     except Fault as fault:
         xm.err.write(f"xl: {fault.text}\n")
+    except (OptionError, UsageError) as error:
+        xm.err.write(f"xl: {error}\n")
     except (ValueError, OverflowError) as error:
         xm.err.write(f"xl: invalid argument: {error}\n")
     return 1

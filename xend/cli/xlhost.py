@@ -105,7 +105,7 @@ def replace_by_console(xl: Xl, domid: int, kind: str, number: int) -> NoReturn:
 def vncviewer(xl: Xl, args: list[str]) -> None:
     from xend.cli.display import vncviewer as show
 
-    flags, operands = xl.flags("vncviewer", args, "a/autopass", least=1)
+    flags, operands = xl.flags("vncviewer", args, "a/autopass a/vncviewer-autopass", least=1)
     domid = xl.find(operands[0])
     if xl.row(domid) is None:
         raise Exit(1)
