@@ -11,8 +11,8 @@ from tests.lab.conftest import run
 
 REAL = "/usr/sbin/xl"
 OURS = "/usr/lib/xend/bin/xl"
-LOGGED = re.compile(r"^(libxl|xc|xencall|xentoollog): .*\n", re.M)
-"""What libraries log; of ours that is one line, in its own words."""
+LOGGED = re.compile(r"^(libxl|xc|xencall|xentoollog): .*\n+", re.M)
+"""What libraries log, some with an empty line behind it; of ours that is one line, in its own words."""
 
 MASKS = (
     # Which CPU a vcpu is on, and whether it runs or blocks, changes from one look to the next.

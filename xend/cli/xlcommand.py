@@ -209,7 +209,11 @@ class _Spec:
 
 
 def scan(args: list[str], spec: _Spec, operands: list[str]) -> Iterator[tuple[str, str]]:
-    """Options as getopt_long(3) finds them, anywhere among the operands; `?X` for a wrong one."""
+    """Options as getopt_long(3) finds them; `?X` for a wrong one.
+
+    They end at the first operand: xl's options of all commands have a `+`, and getopt keeps to that
+    order for the command's own.  So `vcpu-set NAME -1` has a negative number.
+    """
     rest = iter(args)
     for word in rest:
         if word == "--":
@@ -219,7 +223,7 @@ def scan(args: list[str], spec: _Spec, operands: list[str]) -> Iterator[tuple[st
         elif word.startswith("-") and word != "-":
             yield from _short_options(word[1:], rest, spec)
         else:
-            operands.append(word)
+            operands += [word, *rest]
 
 
 def _long_option(word: str, rest: Iterator[str], spec: _Spec) -> tuple[str, str]:

@@ -87,6 +87,9 @@ def vcpu_pin(xl: Xl, args: list[str]) -> None:
         xl.complain("Could not get domain info" if asked else "libxl_list_vcpu failed.")
         raise Exit(1)
     if hard is not None:
+        if not hard and "i" not in flags:
+            xl.complain("vcpu hard affinity map is empty")
+            raise Exit(1)
         cpus = ",".join(map(str, sorted(hard)))
         _pin(xl, message, vcpu, "xend.domain.pincpu", domid, vcpu, cpus)
     if soft is not None:
