@@ -12,7 +12,7 @@ from tests.lab.conftest import run
 REAL = "/usr/sbin/xl"
 OURS = "/usr/lib/xend/bin/xl"
 LOGGED = re.compile(r"^(libxl|xc|xencall|xentoollog): .*\n+", re.M)
-"""What libraries log, some with an empty line behind it; of ours that is one line, in its own words."""
+"""What libraries log, some with an empty line behind it; of ours one line, in its own words."""
 
 MASKS = (
     # Which CPU a vcpu is on, and whether it runs or blocks, changes from one look to the next.
