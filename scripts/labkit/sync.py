@@ -242,6 +242,8 @@ def sync(lab: Lab, index: int, force: bool) -> None:
                 remote.send("cd / && xargs -0 rm -f", lambda sink: _write(sink, names), "sync")
             if changed:
                 remote.send("tar -xz -C /", lambda sink: _archive(sink, changed), "sync")
+                # A daemon that runs has the old code, and so do the warm processes of its xm.
+                remote.run("! [ -S /var/run/xend/warm.sock ] || /etc/init.d/xend restart")
             sent.save(wanted)
     size = sum(len(item.data) for item in changed.values())
     progress.say(
