@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from xend.errors import ConfigError
-from xend.model.domain import DomainConfig
+from xend.model.domain import NAME_FORM, DomainConfig
 
 _D = TypeVar("_D", bound=BaseModel)
 
@@ -40,8 +40,12 @@ def build_config(fields: dict[str, Any]) -> DomainConfig:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         reason = str(first["msg"]).removeprefix("Value error, ")
-        message = reason if field == "name" else f"Invalid Configuration: {field}: {reason}"
-        raise ConfigError(message, field=field, value=first.get("input"), expected=reason) from None
+        message, expected = f"Invalid Configuration: {field}: {reason}", reason
+        if field == "name":
+            message, expected = reason, NAME_FORM
+        raise ConfigError(
+            message, field=field, value=first.get("input"), expected=expected
+        ) from None
 
 
 def _not_utf8(name: str, error: UnicodeEncodeError) -> ConfigError:

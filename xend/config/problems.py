@@ -32,7 +32,8 @@ class Problem(NamedTuple):
     """What would be right."""
 
     def sentence(self, filename: str) -> str:
-        tail = f"; expected {self.expected}" if self.expected else ""
+        more = self.expected and self.expected not in self.message
+        tail = f"; expected {self.expected}" if more else ""
         return f"{filename}:{self.line}:{self.column}: {self.message}{tail}"
 
 

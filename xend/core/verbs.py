@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import cast, get_args
 
@@ -12,10 +11,10 @@ from xend.core.jobs import Job
 from xend.core.ports import ShutdownRequest
 from xend.core.steps import Applier
 from xend.errors import DomainStateError, InvalidArgument, XendError
+from xend.model.domain import NAME, NAME_FORM
 from xend.model.status import PowerState
 from xend.model.units import DOM0
 
-_NAME = re.compile(r"[A-Za-z0-9_\-.:+]+")
 WHICH_MAX_AGE = 0.2
 """Seconds: which domain is meant does not change as quickly as what it does."""
 _TRIGGERS = frozenset({"nmi", "reset", "init", "s3resume", "power", "sleep"})
@@ -103,12 +102,12 @@ class Verbs:
         view = await self._context.current(job, ref)
         if not new:
             raise InvalidArgument("Missing VM Name", argument="name", value=new)
-        if not _NAME.fullmatch(new):
+        if not NAME.fullmatch(new):
             raise InvalidArgument(
                 "Invalid VM Name",
                 argument="name",
                 value=new,
-                expected="letters, digits, and _ - . : +",
+                expected=NAME_FORM,
             )
         if view.name == new:
             return

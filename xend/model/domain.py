@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -25,7 +25,9 @@ from xend.model.peripherals import (
     Vtpm,
 )
 
-_NAME = re.compile(r"[A-Za-z0-9_\-.:+]+")
+NAME: Final = re.compile(r"[A-Za-z0-9_\-.:+]+")
+NAME_FORM: Final = "letters, digits, and _ - . : +"
+"""For people."""
 MAX_VCPUS = 8192
 """MAX_VIRT_CPUS of xen/include/asm-x86/config.h: no guest of any type can have more."""
 MAX_AFFINITY = 1 << 20
@@ -385,7 +387,7 @@ class DomainConfig(BaseModel):
     @field_validator("name", mode="after")
     @classmethod
     def _name_form(cls, name: str) -> str:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise ValueError("Invalid VM Name")
         return name
 
