@@ -87,7 +87,7 @@ def vcpu_pin(xl: Xl, args: list[str]) -> None:
         xl.complain("Could not get domain info" if asked else "libxl_list_vcpu failed.")
         raise Exit(1)
     if hard is not None:
-        # libxl's bitmaps are of whole bytes: CPU 5 of a host with two is for the hypervisor to refuse.
+        # libxl's bitmaps are of whole bytes: CPU 5 of two is for the hypervisor to refuse.
         if not hard and "i" not in flags and not cpu_map(xl, operands[2]):
             xl.complain("vcpu hard affinity map is empty")
             raise Exit(1)
