@@ -31,77 +31,77 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Iterator[Clock]:
-    before = gc.get_threshold()
-    yield Clock()
-    gc.set_threshold(*before)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def collector(clock: Clock) -> Iterator[Garbage]:
+    """No searches but those of the test."""
+    collector = Garbage(clock)
+    collector.start()
+    gc.disable()
+    yield collector
+    collector.close()
     gc.unfreeze()
     gc.enable()
 
 
-def started(clock: Clock) -> Garbage:
-    collector = Garbage(clock)
-    collector.start()
-    gc.disable()  # no search but those of the test
-    return collector
-
-
-def middle_searches(count: int) -> None:
-    """As they come by themselves while objects are made."""
-    for _ in range(count):
-        gc.collect(1)
-
-
-def test_the_oldest_is_looked_through_at_a_beat_only(clock: Clock) -> None:
-    collector = started(clock)
+@pytest.mark.usefixtures("collector")
+def test_what_was_looked_through_quickly_is_looked_through_again() -> None:
     ring = Ring()
     gone = weakref.ref(ring)
-    gc.collect(1)  # now it is old
+    before = gc.get_freeze_count()
+    gc.collect()
+    assert gc.get_freeze_count() == before
     del ring
-    middle_searches(garbage.OFTEN - 2)
-    collector.beat()
-    assert gone() is not None
-    middle_searches(1)
-    collector.beat()
+    gc.collect()
     assert gone() is None
 
 
-def test_what_took_long_is_not_looked_through_again(clock: Clock) -> None:
-    collector = started(clock)
+@pytest.mark.usefixtures("collector")
+def test_what_took_long_is_not(clock: Clock) -> None:
     clock.step = 2 * garbage.LONG
-    ring, plain = Ring(), [Ring()]
-    gone, plain_gone = weakref.ref(ring), weakref.ref(plain[0])
+    ring, plain = Ring(), Ring()
+    gone, plain_gone = weakref.ref(ring), weakref.ref(plain)
     before = gc.get_freeze_count()
-    middle_searches(garbage.OFTEN)
-    collector.beat()
+    gc.collect(1)
+    assert gc.get_freeze_count() == before
+    gc.collect()
     assert gc.get_freeze_count() > before
-    plain[0].itself = None  # type: ignore[assignment]
-    plain.clear()
+    del plain.itself, plain
     assert plain_gone() is None  # nothing refers to it: it is freed as ever
     del ring
     gc.collect()
     assert gone() is not None
 
 
-def test_frozen_cycles_are_found_when_there_are_many(clock: Clock) -> None:
-    collector = started(clock)
+def test_frozen_cycles_are_found_when_there_are_many(clock: Clock, collector: Garbage) -> None:
     clock.step = 2 * garbage.LONG
     rings = [Ring() for _ in range(2 * gc.get_freeze_count())]
     gone = weakref.ref(rings[0])
-    middle_searches(garbage.OFTEN)
-    collector.beat()
+    gc.collect()
     del rings
-    middle_searches(garbage.OFTEN)
     collector.beat()
     assert gone() is not None  # too soon after the start
     clock.now += garbage.APART
-    middle_searches(garbage.OFTEN)
     collector.beat()
     assert gone() is None
 
 
+def test_few_frozen_cycles_wait(clock: Clock, collector: Garbage) -> None:
+    clock.step = 2 * garbage.LONG
+    ring = Ring()
+    gone = weakref.ref(ring)
+    gc.collect()
+    del ring
+    clock.now += garbage.APART
+    collector.beat()
+    assert gone() is not None
+
+
 def test_before_the_daemon_serves_nothing_is_done(clock: Clock) -> None:
-    before = gc.get_threshold(), gc.get_freeze_count()
-    middle_searches(garbage.OFTEN)
+    before = gc.get_freeze_count()
+    clock.now = 10 * garbage.APART
     Garbage(clock).beat()
-    assert (gc.get_threshold(), gc.get_freeze_count()) == before
+    assert gc.get_freeze_count() == before

@@ -189,8 +189,10 @@ class Subscription:
     def go_live(self, recent: Sequence[Event]) -> None:
         self._live = True
         self._room = self._backlog + len(recent) + self._bus.undelivered
-        for event in recent:
-            self.offer(event)
+        self._queue.extend(event for event in recent if self._wants(event))
+        if recent:
+            self._passed = recent[-1].seq
+            self._wakeup.set()
         self._bus.join(self)
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from xend.core.changes import change_config
 from xend.core.context import Body, Context
 from xend.core.jobs import Job
 from xend.core.ports import PoolRepository
+from xend.core.views import DomainView
 from xend.errors import (
     DomainNotFound,
     HypervisorError,
@@ -76,7 +77,8 @@ class CpuPools:
         """The active by id, then the others by name; all, or those of these names."""
         await self._context.snapshot.refresh()
         infos = await self._context.hypervisor.pools.list()
-        active = [await self._active_view(info) for info in infos]
+        views = await self._context.snapshot.all()
+        active = [await self._active_view(info, views) for info in infos]
         known = {view.config.uuid for view in active}
         waiting = sorted(
             (pool for pool in self._managed.values() if pool.uuid not in known),
@@ -89,7 +91,7 @@ class CpuPools:
         """Those of no pool."""
         return await self._context.hypervisor.pools.free_cpus()
 
-    async def _active_view(self, info: PoolInfo) -> PoolView:
+    async def _active_view(self, info: PoolInfo, views: Sequence[DomainView]) -> PoolView:
         name = info.name or f"Pool-{info.id}"
         text = await self._context.store.read_or(f"/local/pool/{info.id}/uuid", "") or ""
         try:
@@ -100,7 +102,7 @@ class CpuPools:
         config = managed or PoolConfig(uuid, name, name, info.scheduler, cpus=info.cpus)
         members = tuple(
             (view.uuid, view.name)
-            for view in self._context.snapshot.views()
+            for view in views
             if view.info is not None and view.info.cpupool == info.id
         )
         config = replace(config, name=name, ncpu=len(info.cpus))

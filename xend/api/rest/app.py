@@ -44,6 +44,7 @@ from xend.api.rest.bodies import InvalidBody
 from xend.api.rest.documents import DomainRenderer
 from xend.api.rest.hostpaths import AllowedPaths
 from xend.api.rest.idempotency import Idempotency
+from xend.api.rest.lists import dumps
 from xend.api.rest.openapi import describe
 from xend.api.rest.parameters import known_parameters
 from xend.api.rest.refusals import MalformedBody
@@ -144,11 +145,17 @@ class _Description:
     def __init__(self, app: FastAPI) -> None:
         self._app = app
         self._made: dict[str, Any] | None = None
+        self._text: bytes | None = None
 
     def __call__(self) -> dict[str, Any]:
         if self._made is None:
             self._made = describe(self._app, ROUTERS)
         return self._made
+
+    def text(self) -> bytes:
+        if self._text is None:
+            self._text = dumps(self())
+        return self._text
 
 
 class RestApp:

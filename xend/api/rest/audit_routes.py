@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated
+from dataclasses import fields
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,11 +11,13 @@ from starlette.responses import Response
 
 from xend.api.rest.access import Admin
 from xend.api.rest.documents import moment
-from xend.api.rest.lists import dumps, next_link, tagged
+from xend.api.rest.lists import whole
 from xend.api.rest.parts import RestParts
+from xend.core.access import AuditLine
 
 router = APIRouter(prefix="/v1/audit", tags=["access"])
 
+_FIELDS: Final = tuple(field.name for field in fields(AuditLine))
 Text = Annotated[str, Query(max_length=255)]
 
 
@@ -74,6 +76,8 @@ async def list_audit(
         before=cursor, limit=limit, who=who, target=target, operation=operation
     )
     more = str(lines[-1].seq) if len(lines) == limit else None
-    items = [{**asdict(line), "time": moment(line.time)} for line in lines]
-    headers = {"link": next_link(request, more)} if more else None
-    return tagged(request, dumps({"items": items, "next": more}), headers=headers)
+    return await whole(request, lines, _document, following=more)
+
+
+def _document(line: AuditLine) -> dict[str, Any]:
+    return {name: getattr(line, name) for name in _FIELDS} | {"time": moment(line.time)}

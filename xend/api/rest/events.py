@@ -36,8 +36,10 @@ STALL_SECONDS: Final = 30.0
 """So long a client may take for what has been sent to it."""
 BACKLOG: Final = 1024
 """Events that may wait for a client."""
-_CHUNK: Final = 256
-"""Events that are sent at once."""
+_CHUNK: Final = 64
+"""Events that are taken and sent at once."""
+_TEXTS: Final = 256
+"""Events whose JSON is kept."""
 _TOO_SLOW: Final = 1008
 """Policy violation (RFC 6455 §7.4.1)."""
 _GOING_AWAY: Final = 1012
@@ -83,11 +85,14 @@ async def happened(bus: EventBus, after: int | None) -> list[Event]:
     found: list[Event] = []
     try:
         async for event in reader:
-            found.append(event)
-            if event.seq >= newest:
+            found += [event, *reader.waiting(_CHUNK)]
+            if found[-1].seq >= newest:
                 break
+            await asyncio.sleep(0)
     finally:
         reader.close()
+    while found and found[-1].seq > newest:
+        found.pop()
     return found
 
 
@@ -133,10 +138,10 @@ class EventTexts:
     """The JSON of the newest events, made once for all who follow them."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[Event, str] | None] = [None] * _CHUNK
+        self._kept: list[tuple[Event, str] | None] = [None] * _TEXTS
 
     def of(self, event: Event) -> str:
-        place = event.seq % _CHUNK
+        place = event.seq % _TEXTS
         kept = self._kept[place]
         if kept is None or kept[0] is not event:
             kept = self._kept[place] = (event, json.dumps(event_document(event)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Annotated, Any, Final
 
@@ -14,7 +15,7 @@ from xend.api.facts import HostFacts
 from xend.api.rest.access import Admin, Viewer
 from xend.api.rest.documents import host_document
 from xend.api.rest.jobs import Service
-from xend.api.rest.lists import document_answer
+from xend.api.rest.lists import document_answer, tagged
 from xend.api.rest.media import JsonBody
 from xend.api.rest.schemas import (
     CpuList,
@@ -109,9 +110,9 @@ async def ready(service: Service) -> JSONResponse:
     summary="This interface, described (OpenAPI 3.1)",
     responses={200: {"model": dict[str, Any]}},
 )
-def openapi(request: Request) -> JSONResponse:
-    """Not a coroutine: making the description takes long, so it is made in a thread."""
-    return JSONResponse(request.app.openapi())
+async def openapi(request: Request) -> Response:
+    """Making it takes long, once."""
+    return tagged(request, await asyncio.to_thread(request.app.openapi.text))
 
 
 @router.get(

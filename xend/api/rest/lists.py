@@ -31,6 +31,7 @@ NDJSON: Final = "application/x-ndjson"
 MAX_LIMIT: Final = 1000
 
 D = TypeVar("D", bound=Document)
+T = TypeVar("T")
 
 FILTER: Final = (
     "Only what matches: `path=value`, with = != < <= > >= ~ (a pattern with * and ?); "
@@ -100,6 +101,22 @@ async def answer(
     if wants_lines(request):
         lines = "".join(f"{text}\n" for text in texts)
         return tagged(request, lines.encode(), media_type=NDJSON, headers=headers)
+    body = f'{{"items":[{",".join(texts)}],"next":{_text(following)}}}'
+    return tagged(request, body.encode(), headers=headers)
+
+
+async def whole(
+    request: Request,
+    things: Sequence[T],
+    document: Callable[[T], Document],
+    *,
+    following: str | None = None,
+) -> Response:
+    """All of `things`, which are a page already when there is a `following` one."""
+    texts: list[str] = []
+    async for part in portions(things):
+        texts += [_text(document(each)) for each in part]
+    headers = {"link": next_link(request, following)} if following else None
     body = f'{{"items":[{",".join(texts)}],"next":{_text(following)}}}'
     return tagged(request, body.encode(), headers=headers)
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from xend import __version__
 from xend.api.rest.access import Viewer
 from xend.api.rest.jobs import Service
+from xend.api.rest.metrics_domains import text_of_domains
 from xend.api.rest.metrics_families import Families, Observed
 from xend.api.rest.metrics_requests import RequestMetrics
 from xend.api.rest.parts import RestParts
@@ -24,6 +25,8 @@ from xend.core.domains import DomainService
 router = APIRouter(tags=["metrics"])
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+_END = b"# EOF\n"
+"""Of OpenMetrics; the older format has none."""
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -49,7 +52,9 @@ async def metrics(
     observed = await observe(service, request.app.state.parts)
     requests: RequestMetrics = request.app.state.requests
     plain = "text/plain" in accept and "openmetrics" not in accept
-    text = await asyncio.to_thread(_render, observed, requests, plain)
+    rest = await asyncio.to_thread(_render, observed, requests, plain)
+    domains = await text_of_domains(observed.domains, observed.block, observed.network, plain=plain)
+    text = rest.removesuffix(_END) + domains.encode("utf-8", "replace") + (b"" if plain else _END)
     return Response(text, media_type=PLAIN if plain else OPENMETRICS)
 
 
@@ -75,6 +80,7 @@ async def observe(service: DomainService, parts: RestParts) -> Observed:
 
 
 def _render(observed: Observed, requests: RequestMetrics, plain: bool) -> bytes:
+    """Everything but the domains."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Families(observed))
     registry.register(_Kept(requests))

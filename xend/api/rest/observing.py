@@ -16,7 +16,7 @@ from xend.api.rest.access import Viewer
 from xend.api.rest.documents import event_document
 from xend.api.rest.events import happened
 from xend.api.rest.jobs import Service
-from xend.api.rest.lists import document_answer
+from xend.api.rest.lists import document_answer, whole
 from xend.api.rest.parameters import Ref
 from xend.api.rest.schemas import EventList, LogsShown, StatsShown
 from xend.core.domains import DomainService
@@ -94,10 +94,13 @@ async def get_logs(
 ) -> Response:
     view = await service.lookup(ref)
     facts: HostFacts = request.app.state.facts
-    text = await facts.log_text()
     about = re.compile(rf"(?<![\w.:+-]){re.escape(view.name)}(?![\w:+-]|\.\w)|{view.uuid}")
-    lines = [line for line in text.splitlines() if about.search(line)]
+    lines = await asyncio.to_thread(_matching, await facts.log_text(), about)
     return document_answer(request, {"items": [_shown(x) for x in lines[-limit:]], "next": None})
+
+
+def _matching(text: str, about: re.Pattern[str]) -> list[str]:
+    return [line for line in text.splitlines() if about.search(line)]
 
 
 def _shown(line: str) -> str:
@@ -119,5 +122,4 @@ async def get_domain_events(
 ) -> Response:
     view = await service.lookup(ref)
     found = [e for e in await happened(service.events, since) if e.ids.get("uuid") == view.uuid]
-    items = [event_document(event) for event in found[-limit:]]
-    return document_answer(request, {"items": items, "next": None})
+    return await whole(request, found[-limit:], event_document)

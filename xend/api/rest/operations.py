@@ -16,6 +16,7 @@ from xend.api.rest.refusals import NotFound
 from xend.api.rest.schemas import OperationList, OperationShown
 from xend.core.domains import DomainService
 from xend.core.jobs import Job
+from xend.core.portions import portions
 from xend.errors import DomainStateError, InvalidArgument
 
 router = APIRouter(prefix="/v1/operations", tags=["operations"])
@@ -39,7 +40,9 @@ def find(service: DomainService, id: str) -> Job:
     "", summary="Recent operations, newest first", responses={200: {"model": OperationList}}
 )
 async def list_operations(request: Request, service: Service, _: Viewer, page: Paged) -> Response:
-    documents = [operation_document(job) for job in reversed(service.jobs.list())]
+    documents: list[dict[str, Any]] = []
+    async for part in portions([*reversed(service.jobs.list())]):
+        documents += map(operation_document, part)
     return await answer(request, documents, page, known=OPERATION_FIELDS, id_of=_id)
 
 
