@@ -25,6 +25,7 @@ from xend.cli.terminal import LocalTerminal
 Method = Callable[..., Any]
 LAUNCH = "xend.private.launch"
 LISTING = "xend.private.listing"
+WHO = "xend.private.who"
 
 
 class Refusal(Exception):
@@ -81,6 +82,9 @@ class FakeDaemon:
                 result = self._launch(*params)
             elif method == LISTING:
                 result = self._listing(*params)
+            elif method == WHO:
+                record = self._do("xend.domain", params)
+                result = [child_value(record, "name"), child_value(record, "domid")]
             else:
                 result = self._do(method, params)
         except Refusal as refusal:

@@ -89,6 +89,38 @@ async def test_a_name_that_is_a_number_wins_over_the_domid(host: SimHost) -> Non
     assert (await host.service.lookup(2)).name == "other"
 
 
+async def test_who_is_what_lookup_finds(host: SimHost) -> None:
+    await host.service.create(guest("2"))
+    other = await host.service.create(guest("other"))
+    await host.service.new(guest("3"))
+    await host.service.create(guest("third"))
+    refs = ("2", 2, "other", other.uuid, other.uuid.upper(), "3", 3, "1", 1, "third", "0", 0)
+    for ref in refs:
+        view = await host.service.lookup(ref)
+        assert await host.service.who(ref) == (view.name, view.domid), ref
+    for ref in ("nosuch", 9, "9", "-1", "", "\u0663"):
+        with pytest.raises(DomainNotFound) as caught:
+            await host.service.who(ref)
+        assert f"'{ref}'" in str(caught.value)
+
+
+async def test_who_asks_for_one_domain_only(host: SimHost) -> None:
+    config = guest("web")
+    view = await host.service.create(config)
+    await host.quiet()
+    assert await host.service.who("web") == ("web", view.domid)
+    listed = host.machine.infos
+    host.machine.infos = None  # type: ignore[method-assign,assignment]
+    for ref in ("web", view.domid, str(view.domid)):
+        assert ref is not None and await host.service.who(ref) == ("web", view.domid)
+    host.machine.infos = listed  # type: ignore[method-assign]
+    assert view.domid is not None
+    # Others end it, and its number is used again: nothing of that has been told yet.
+    host.machine.remove(host.machine.get(view.domid))
+    with pytest.raises(DomainNotFound):
+        await host.service.who("web")
+
+
 async def test_destroy_gives_everything_back(host: SimHost) -> None:
     before = host.free
     await host.service.create(guest(disks=(disk(),)))

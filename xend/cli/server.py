@@ -38,7 +38,7 @@ ONLY_LOOK = frozenset(
         *("xend.domain.getVCPUInfo", "xend.domain.getDeviceSxprs", "xend.domain.getRestartCount"),
         *("xend.domain.getBlockDeviceClass", "xend.domain.getpauseflag"),
         *("xend.domain.sched_credit_get", "xend.domain.sched_credit2_get"),
-        "xend.private.listing",
+        *("xend.private.listing", "xend.private.who"),
         *("xend.private.domains", "xend.private.configurations", "xend.private.vcpus"),
         *("xend.private.labels", "xend.private.nodes", "xend.private.devices"),
         *("xend.private.host", "xend.private.pools", "xend.private.shares"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from xend.cli.failures import Exit
+from xend.cli.failures import INVALID_DOMAIN_FAULT, Exit, Fault
 from xend.cli.xlcommand import left, number_at_start, set_text
 
 TYPE_CHECKING = False
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from xend.cli.xlcommand import DomainRow, Xl
 
 _HEADER = "Name                                        ID   Mem VCPUs\tState\tTime(s)"
+_NO_DOMID = 0x7FF0
+"""DOMID_FIRST_RESERVED of xen/include/public/xen.h."""
 _NO_CPU = 0xFFFFFFFF
 """What xl prints for a vcpu that has never been anywhere."""
 
@@ -146,13 +148,24 @@ def _vcpu_line(vcpu: list[Any], cpus: int) -> str:
 
 def domid(xl: Xl, args: list[str]) -> None:
     _, operands = xl.flags("domid", args, least=1)
-    found = xl.domid_of(operands[0])
-    if found is None:
+    found = _who(xl, operands[0])
+    if found is None or found[0] != operands[0] or found[1] is None:
         xl.complain(
             f"Can't get domid of domain name '{operands[0]}', maybe this domain does not exist."
         )
         raise Exit(1)
-    xl.print(str(found))
+    xl.print(str(found[1]))
+
+
+def _who(xl: Xl, ref: str | int) -> list[Any] | None:
+    """Name and id of a domain; also of one that is not running, or that `ref` is the uuid of."""
+    try:
+        found: list[Any] = xl.call("xend.private.who", ref)
+    except Fault as fault:
+        if fault.code != INVALID_DOMAIN_FAULT:
+            raise
+        return None
+    return found
 
 
 def domname(xl: Xl, args: list[str]) -> None:
@@ -161,14 +174,14 @@ def domname(xl: Xl, args: list[str]) -> None:
     if number is None:
         xl.complain("Invalid domain id.\n")
         raise Exit(1)
-    row = xl.row(number)
-    if row is None:
+    found = _who(xl, number) if 0 <= number < _NO_DOMID else None
+    if found is None or found[1] != number:
         xl.complain(
             f"Can't get domain name of domain id '{number & 0xFFFFFFFF}', "
             "maybe this domain does not exist."
         )
         raise Exit(1)
-    xl.print(row.name)
+    xl.print(found[0])
 
 
 def uptime(xl: Xl, args: list[str]) -> None:

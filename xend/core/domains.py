@@ -9,6 +9,7 @@ or a uuid; errors quote it as it was typed.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -55,7 +56,7 @@ from xend.model.devices import Device, Disk, Pci
 from xend.model.domain import DomainConfig, HostAction
 from xend.model.pools import DEFAULT_POOL, PoolConfig
 from xend.model.status import DeviceView, HostInfo, PowerState, VcpuInfo
-from xend.model.units import DOM0, KiB
+from xend.model.units import DOM0, Domid, KiB
 
 __all__ = ["Caller", "DomainService", "DomainView", "Job", "JobStatus", "ServiceSettings"]
 
@@ -224,6 +225,18 @@ class DomainService:
         Raises DomainNotFound(ref)."""
         await self._snapshot.refresh()
         return self._snapshot.find(ref)
+
+    async def who(self, ref: str | int) -> tuple[str, Domid | None]:
+        """Name and domid of what `lookup` finds, for those who want no more.  Of a running domain
+        only that one is asked for: a list takes the longer the more there are."""
+        identity = self._snapshot.running(ref)
+        if identity is not None:
+            with suppress(DomainNotFound):
+                info = await self._context.hypervisor.domain(identity.domid)
+                if identity.is_of(info) and self._snapshot.running(ref) is identity:
+                    return identity.name, identity.domid
+        view = await self.lookup(ref)
+        return view.name, view.domid
 
     async def with_config(self, view: DomainView) -> DomainView:
         """The same, with what others have changed of it, a stranger's configuration as well as

@@ -374,6 +374,20 @@ class Snapshot:
                 return self._seen(entry)
         raise DomainNotFound(ref)
 
+    def running(self, ref: str | int) -> Identity | None:
+        """The one that `find` would find, if that runs, as far as is known without a refresh."""
+        known = [each for each in self._known.values() if each.domid in self._infos]
+        if isinstance(ref, str):
+            for identity in known:
+                if identity.name == ref:
+                    return identity
+        text = str(ref)
+        if not (text.isascii() and text.isdigit()):
+            return None
+        if any(managed.config.name == ref for managed in self.managed.values()):
+            return None
+        return next((identity for identity in known if identity.domid == int(text)), None)
+
     def by_uuid(self, uuid: str) -> DomainView | None:
         """That domain; of several with this uuid (a preserved one keeps it for a moment) ours."""
         matches = [self._seen(entry) for entry in self._entries() if entry[1] == uuid]

@@ -51,6 +51,11 @@ async def listing(context: CallContext, state: str) -> list[list[Any]]:
     ]
 
 
+async def who(context: CallContext, dom: str | int) -> list[Any]:
+    """`[name, domid]`; no domid when it is halted."""
+    return list(await context.service.who(dom))
+
+
 def _halted_row(context: CallContext, view: DomainView) -> list[Any]:
     record = context.answers.encode(view, devices=False)
     known = dict(child for child in record[1:] if len(child) == 2)

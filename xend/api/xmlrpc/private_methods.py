@@ -35,6 +35,7 @@ _TABLE: Final = (
     _method("launch", launch, Parameter("config", sxp), Parameter("paused", flag)),
     _method("domains", calls.domains),
     _method("listing", calls.listing, Parameter("state", text)),
+    _method("who", calls.who, _DOM),
     _method("configurations", calls.configurations, _DOMIDS),
     _method("vcpus", calls.vcpus, _DOMIDS),
     _method("labels", calls.labels),
