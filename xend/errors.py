@@ -170,6 +170,13 @@ class OperationTimeout(OperationFailed):
     template = "{operation} did not finish within {seconds} s"
 
 
+class RestartFailed(OperationFailed):
+    """A guest that was to come back could not be built.  Fields: `domain`, `tries`, `reason`,
+    `path` (of its configuration; empty when it is a managed domain, or that could not be kept)."""
+
+    key = "restart.failed"
+
+
 class MigrationFailed(OperationFailed):
     """Fields: `host`, `stage`."""
 

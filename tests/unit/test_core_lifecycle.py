@@ -277,25 +277,6 @@ async def test_a_save_is_no_crash(host: SimHost) -> None:
     assert [job.kind for job in host.service.jobs.list()] == ["create", "save"]
 
 
-async def test_a_restart_that_cannot_be_built_leaves_nothing(
-    host: SimHost, caplog: pytest.LogCaptureFixture
-) -> None:
-    free = host.free
-    await host.service.create(guest())
-
-    async def fail(operation: str, stage: str, domid: Domid | None) -> None:
-        if (operation, stage) == ("create", "devices"):
-            raise HypervisorError("no vif", operation="create", rc=-3)
-
-    host.hypervisor.faults = fail
-    await host.service.shutdown("web", "reboot")
-    await _gone(host)
-    assert host.free == free
-    assert not await host.journal.owned()
-    assert not await host.journal.open_intents()
-    assert "Failed to restart domain 1" in caplog.text
-
-
 async def test_what_ended_while_xend_was_away_gets_its_policy_at_the_start(
     host: SimHost,
 ) -> None:

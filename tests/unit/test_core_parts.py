@@ -12,6 +12,7 @@ from xend.core.plan import (
     Begin,
     Build,
     EndOld,
+    Insist,
     Own,
     RemoveFile,
     ReserveIdentity,
@@ -62,17 +63,17 @@ def test_a_restart_frees_the_old_memory_before_it_reserves_and_journals_before_a
         paused=False,
         timeout=60.0,
         destroy_timeout=30.0,
+        pauses=(1.0, 2.0),
     )
-    kinds = [type(step) for step in plan]
-    assert kinds == [
-        Begin,
-        EndOld,
+    assert [type(step) for step in plan] == [Begin, EndOld, Insist, Settle]
+    insist = plan[2]
+    assert isinstance(insist, Insist)
+    assert [type(step) for step in insist.steps] == [
         ReserveIdentity,
         ReserveMemory,
         Build,
         Own,
         Unpause,
-        Settle,
     ]
     begin = plan[0]
     assert isinstance(begin, Begin)

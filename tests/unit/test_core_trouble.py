@@ -132,19 +132,12 @@ async def _dead_one_kept(host: SimHost) -> bool:
     return dead.power_state is PowerState.CRASHED and "web" not in await host.names()
 
 
-async def _gone_or_paused(host: SimHost) -> bool:
-    return await _gone(host) or await _paused(host)
-
-
 OTHERWISE: dict[tuple[str, Trouble], Callable[[SimHost], Awaitable[bool]]] = {
     # What has ended for its successor is gone, when that cannot be built.
     ("reset", "cancel"): _gone,
-    ("reset", "fails once"): _gone_or_paused,
-    ("reboot", "fails once"): _gone,
+    ("reset", "fails once"): _paused,
     ("reboot", "cancel"): _gone,
-    ("reboot-managed", "fails once"): _halted,
     ("reboot-managed", "cancel"): _halted,
-    ("rename-restart", "fails once"): _dead_one_kept,
     ("rename-restart", "cancel"): _dead_one_kept,
     # Half destroyed: the hypervisor pauses it first.
     ("destroy", "fails once"): _paused,

@@ -100,9 +100,10 @@ class Building:
     async def restart(self, job: Job, view: DomainView, successor: Successor) -> DomainView:
         """Ends the old incarnation and builds the new one from `successor.config`.
 
-        Readers go on seeing the old one until the new one has its domid.  When the new one cannot
-        be built the domain is gone (halted, if it is managed) and the error goes out; when the
-        old one does not go it stays ours.
+        Readers go on seeing the old one until the new one has its domid.  A build that fails is
+        tried again for a while; when it has failed for good the domain is halted, if it is managed,
+        or else its configuration is where `RestartFailed` says.  When the old one does not go it
+        stays ours.
         """
         context = self._context
         context.snapshot.keep_visible(view)
@@ -115,6 +116,7 @@ class Building:
             paused=successor.paused,
             timeout=context.settings.build_timeout,
             destroy_timeout=context.settings.destroy_timeout,
+            pauses=context.settings.restart_pauses,
         )
         try:
             return await self._view(await self.applier.apply(plan, job), successor.config)

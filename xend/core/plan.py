@@ -111,6 +111,18 @@ class TakeOver:
 
 
 @dataclass(frozen=True, slots=True)
+class Insist:
+    """Steps to something that was promised to a guest: when one fails for what may pass, they are
+    undone and tried again; when they have failed for good the configuration is kept."""
+
+    config: DomainConfig
+    managed: bool
+    steps: tuple[Step, ...]
+    pauses: tuple[float, ...]
+    """Seconds before each further try."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """The intent ends."""
 
@@ -125,6 +137,7 @@ Step = (
     | Unpause
     | RemoveFile
     | TakeOver
+    | Insist
     | Settle
 )
 Plan = tuple[Step, ...]
@@ -161,6 +174,7 @@ def plan_restart(
     paused: bool,
     timeout: float,
     destroy_timeout: float,
+    pauses: tuple[float, ...],
 ) -> Plan:
     """The same name and uuid under a new domid; its boot loader runs again.
 
@@ -179,13 +193,14 @@ def plan_restart(
     plan: tuple[Step, ...] = (Begin("restart", str(config.uuid), data),)
     if old is not None:
         plan += (EndOld(old, destroy_timeout),)
-    plan += (
+    steps: tuple[Step, ...] = (
         ReserveIdentity(config),
         ReserveMemory(config),
         Build(config, timeout=None if config.bootloader else timeout),
         Own(config, managed, restarts=restarts, quick=quick, replaces=old),
     )
-    return plan + (() if paused else (Unpause(),)) + (Settle(),)
+    steps += () if paused else (Unpause(),)
+    return (*plan, Insist(config, managed, steps, pauses), Settle())
 
 
 def plan_restore(

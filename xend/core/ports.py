@@ -426,6 +426,10 @@ class Repository(Protocol):
 
     def checkpoint_path(self, uuid: UUID) -> Path: ...
 
+    async def rescue(self, config: DomainConfig) -> Path:
+        """Keeps the configuration of a domain that is not managed and could not be built again,
+        durably, beside those of managed domains; the directory, from which `examine` reads it."""
+
 
 class PoolRepository(Protocol):
     """Registered CPU pools; a write is atomic and fsynced."""

@@ -27,7 +27,7 @@ from xend.core.saving import leftovers
 from xend.core.steps import is_half_made
 from xend.core.suspension import is_suspended, undo_suspend, wake_if_suspended
 from xend.core.views import XEND_ITSELF, DomainView
-from xend.errors import XendError
+from xend.errors import JournalError, XendError
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, Origin
 from xend.model.units import Domid
@@ -208,8 +208,12 @@ class Reconciliation:
             self._context.snapshot.managed[uuid] = ManagedDomain(managed.config)
 
     async def _remove_half_made(self, intent: Intent, keep: Domid | None = None) -> None:
+        """Of a restart the journal may have the domid of a try before the last."""
+        domid = intent.domid
+        if intent.kind == "restart" and not self._is_alive(intent.uuid, domid):
+            domid = None
         for info in self._infos.values():
-            if info.domid != keep and is_half_made(info, intent.uuid, intent.domid):
+            if info.domid != keep and is_half_made(info, intent.uuid, domid):
                 log.warning("removing the half-made domain %d of %s", info.domid, intent.uuid)
                 await self._applier.end_domain(info.domid, self._context.settings.destroy_timeout)
 
@@ -245,6 +249,8 @@ class Reconciliation:
         async def body(job: Job) -> None:
             try:
                 await self._building.restart(job, view, successor)
+            except JournalError:
+                raise  # It has not even begun: this intent is all that there is of it.
             except (Exception, asyncio.CancelledError):
                 if not job.abandoned:
                     await self._context.journal.end(intent.id)

@@ -19,6 +19,7 @@ from xend.core.plan import (
     Begin,
     Build,
     EndOld,
+    Insist,
     Own,
     Plan,
     RemoveFile,
@@ -31,7 +32,17 @@ from xend.core.plan import (
 )
 from xend.core.ports import NOTHING, Intent, ManagedDomain, OwnedDomain, Progress, ProgressSink
 from xend.core.relocation import Incoming
-from xend.errors import DomainNotFound, OperationTimeout, WorkerCrashed, XendError
+from xend.errors import (
+    DomainNotFound,
+    HypervisorUnavailable,
+    OperationFailed,
+    OperationTimeout,
+    ResourceError,
+    RestartFailed,
+    WorkerCrashed,
+    XendError,
+    XenStoreError,
+)
 from xend.model.status import DomainInfo
 from xend.model.units import DOM0, Domid
 from xend.trace import mark
@@ -40,6 +51,13 @@ log = logging.getLogger("xend.steps")
 
 Undo = Callable[[], Awaitable[None]]
 
+MAY_PASS = (OperationFailed, ResourceError, XenStoreError, HypervisorUnavailable)
+"""Failures that need not be there the next time: libxl's (a hotplug script that took too long, a
+worker that died), no memory for a moment, a slow XenStore.  What is wrong with the configuration,
+or is taken by somebody else, stays so."""
+INSIST_SECONDS = 900.0
+"""After so long nothing is begun again: a build that takes ten minutes to fail is not tried for an
+hour."""
 IDENTITY_MAX_AGE = 0.2
 """Seconds: names and uuids that are taken.  Ours are always known; a stranger's that comes up in
 the same moment is found out by libxl."""
@@ -65,6 +83,8 @@ class Run:
     """Once that is on its way to the disk."""
     release: list[Callable[[], None]] = field(default_factory=list)
     """What is only in memory: given back however the plan ends."""
+    open: bool = False
+    """It could be neither finished nor taken back: the intent stays for the next start."""
 
 
 class Applier:
@@ -93,8 +113,7 @@ class Applier:
                 for note in written:
                     note.cancel()
             await asyncio.gather(*written, return_exceptions=True)
-            for release in reversed(run.release):
-                release()
+            _release(run)
         return run.domid
 
     async def _apply(self, step: Step, run: Run) -> None:
@@ -127,20 +146,85 @@ class Applier:
                 begun = await self._begun(run)
                 with run.job.may_be_cancelled():
                     await step.incoming.take_over(begun, _built(run))
+            case Insist():
+                await self._insist(step, run)
             case Settle():
                 # Nothing can go wrong any more, and the next start finishes what it finds open.
                 if run.intent is not None:
                     self._context.journal.settle_soon(run.intent.id)
 
-    async def _unwind(self, run: Run, error: BaseException) -> None:
+    async def _unwind(self, run: Run, error: BaseException, *, down_to: int = 0) -> None:
+        """`down_to`: so many of the first stay."""
         log.debug("undoing %s of %s after %r", run.job.kind, run.job.name, error)
-        while run.undo:
+        while len(run.undo) > down_to and not run.open:
             name, undo = run.undo.pop()
             try:
                 await undo()
             except XendError as failure:
                 log.error("undoing %s of %s failed: %s", name, run.job.name, failure)
-                return  # The intent stays open.
+                run.open = True
+
+    async def _insist(self, step: Insist, run: Run) -> None:
+        """The intent stays on disk from the first try to the last: whoever kills xend meanwhile
+        finds the next start trying."""
+        done = len(run.undo)
+        began = self._context.clock.monotonic()
+        for tries, pause in enumerate((*step.pauses, None), 1):
+            try:
+                for each in step.steps:
+                    await self._apply(each, run)
+                    mark("step done", type(each).__name__)
+                return
+            except XendError as error:
+                if run.job.abandoned:
+                    raise
+                await self._unwind(run, error, down_to=done)
+                if run.open:
+                    raise
+                took = self._context.clock.monotonic() - began
+                if pause is None or took > INSIST_SECONDS or not isinstance(error, MAY_PASS):
+                    raise await self._given_up(step, run, tries, error) from error
+                log.warning(
+                    "%s could not be restarted, which is tried again in %g s: %s",
+                    step.config.name,
+                    pause,
+                    error,
+                )
+            await self._start_afresh(run)
+            run.job.report(Progress("waiting to try again"))
+            with run.job.may_be_cancelled():
+                await self._context.clock.sleep(pause)
+
+    async def _start_afresh(self, run: Run) -> None:
+        """As before the first try."""
+        await asyncio.gather(*run.notes, return_exceptions=True)
+        run.notes.clear()
+        _release(run)
+        run.domid = run.info = run.owned = None
+
+    async def _given_up(
+        self, step: Insist, run: Run, tries: int, error: XendError
+    ) -> RestartFailed:
+        """Nothing of it is lost: what it was built from can be started again."""
+        name, path = step.config.name, ""
+        if step.managed:
+            where = f"It is halted: `xm start {name}` starts it"
+        else:
+            try:
+                path = str(await self._context.repository.rescue(step.config))
+            except XendError as failure:
+                log.error("the configuration of %s could not be kept: %s", name, failure)
+                run.open = True
+                where = "The next start of xend tries again"
+            else:
+                where = f"Its configuration is kept: `xend import {path}` makes it a managed domain"
+        return RestartFailed(
+            f"{name} could not be restarted (tries: {tries}): {error}. {where}",
+            domain=name,
+            tries=tries,
+            reason=str(error),
+            path=path,
+        )
 
     async def _reserve_identity(self, step: ReserveIdentity, run: Run) -> None:
         snapshot, reserved = self._context.snapshot, self._context.reserved
@@ -212,15 +296,7 @@ class Applier:
         run.job.report(Progress("build"))
         try:
             async with asyncio.timeout(step.timeout):
-                try:
-                    run.domid = await self._made(step, run, sink)
-                except WorkerCrashed as error:
-                    if run.intent is None or run.intent.kind != "restart":
-                        raise
-                    # The guest was running and was promised to come back: nobody would ask again.
-                    log.warning("building %s is tried once more: %s", config.name, error)
-                    await self.remove_remains(uuid, run.domid)
-                    run.domid = await self._made(step, run, sink)
+                run.domid = await self._made(step, run, sink)
         except TimeoutError as error:
             what = f"building {config.name}"
             raise OperationTimeout(operation=what, seconds=step.timeout) from error
@@ -283,7 +359,6 @@ class Applier:
             uuid = owned.uuid
             run.undo.append(("ownership", lambda: self._context.journal.drop_owned(uuid, domid)))
         self._context.snapshot.own(owned)
-        self._context.snapshot.let_go(owned.uuid)
 
     def _owned(self, own: Own, domid: Domid) -> OwnedDomain:
         return OwnedDomain(
@@ -341,6 +416,11 @@ def is_half_made(info: DomainInfo, uuid: str, domid: Domid | None) -> bool:
     if domid is not None:
         return info.domid == domid
     return info.paused and info.cpu_time == 0
+
+
+def _release(run: Run) -> None:
+    while run.release:
+        run.release.pop()()
 
 
 def _built(run: Run) -> Domid:

@@ -45,6 +45,8 @@ class ServiceSettings:
     build_timeout: float = 600.0
     """Of a create without a boot loader (whose menu may wait for a person for ever)."""
     destroy_timeout: float = 300.0
+    restart_pauses: tuple[float, ...] = (0.5, 2.0, 5.0, 15.0, 30.0, 60.0)
+    """Before each further try of a restart that could not be built."""
     list_max_age: float = 0.02
     """A list this young is not asked for again."""
     relocation_port: int = 8002

@@ -33,6 +33,8 @@ _PARTIAL = f"{CHECKPOINT}.partial"
 _DELETED = ".deleted-"
 _MOST_TEXT = 4 << 20
 
+_RESCUED = "rescued"
+
 Encode = Callable[[DomainConfig], str]
 Decode = Callable[[str], DomainConfig]
 """Raises a XendError or ValueError that says what is wrong."""
@@ -69,7 +71,13 @@ class FileRepository:
 
     async def save(self, config: DomainConfig) -> None:
         """Raises RepositoryError (disk full, read-only …); then the old text is still there."""
-        await self._threads.run(self._save, config)
+        await self._threads.run(self._save, self._root, config)
+
+    async def rescue(self, config: DomainConfig) -> Path:
+        """<root>/../rescued/<uuid>/config.sxp.  Raises RepositoryError."""
+        root = self._root.with_name(_RESCUED)
+        await self._threads.run(self._save, root, config)
+        return root
 
     async def delete(self, uuid: UUID) -> None:
         await self._threads.run(self._delete, uuid)
@@ -156,8 +164,8 @@ class FileRepository:
                 reason=str(error.strerror),
             ) from error
 
-    def _save(self, config: DomainConfig) -> None:
-        directory = self._root / str(config.uuid)
+    def _save(self, root: Path, config: DomainConfig) -> None:
+        directory = root / str(config.uuid)
         text = self._encode(config)
         try:
             fresh = not directory.exists()
@@ -171,7 +179,7 @@ class FileRepository:
                 raise
             sync(directory)
             if fresh:
-                sync(self._root)
+                sync(root)
         except OSError as error:
             with suppress(OSError):  # Not empty: it was there before, or holds a checkpoint.
                 directory.rmdir()
