@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.lab.guests import TINY_KERNEL
 from tests.lab.test_core_service import PREFIX, XenHost, hosting, linux, tiny
 from tests.lab.xenctrl import end_guest
 from xend.core.events import Subscription
 from xend.core.views import DomainView
+from xend.errors import RestartFailed
 from xend.model.domain import ShutdownAction
 from xend.model.status import Origin, PowerState, ShutdownReason
 
@@ -70,6 +73,53 @@ async def test_on_crash(action: ShutdownAction, tmp_path: Path) -> None:
             for each in await host.service.list():
                 if each.domid and each.origin is Origin.XEND:
                     await host.service.destroy(each.uuid)
+
+
+@pytest.mark.parametrize("comes_back", [True, False], ids=["passes", "stays"])
+async def test_a_reboot_that_cannot_be_built(comes_back: bool, tmp_path: Path) -> None:
+    """libxl refuses, since the kernel is away for a while; what stays so loses no configuration."""
+    kernel = tmp_path / "kernel"
+    shutil.copy(TINY_KERNEL, kernel)
+    pauses = (1.0, 3.0, 3.0, 3.0) if comes_back else (0.2, 0.2)
+    async with hosting(tmp_path, min_restart_seconds=0.0, restart_pauses=pauses) as host:
+        view, domid = await _created(host, kernel=str(kernel))
+        away = kernel.rename(tmp_path / "away")
+        end_guest(domid, ShutdownReason.REBOOT)
+
+        async def waiting() -> bool:
+            return any(job.stage == "waiting to try again" for job in host.service.jobs.list())
+
+        async def ended() -> bool:
+            return all(job.done for job in host.service.jobs.list())
+
+        if comes_back:
+            await host.until(waiting, 60)
+            assert WEB in await host.names()
+            away.rename(kernel)
+        else:
+            await host.until(lambda: _has_policy(host), 60)
+        await host.until(ended, 120)
+        [error] = [job.error for job in host.service.jobs.list() if job.kind == "on-reboot"]
+        if comes_back:
+            assert error is None
+            after = await host.service.lookup(WEB)
+            assert (after.uuid, after.restarts) == (view.uuid, 1)
+            await host.service.destroy(WEB)
+            return
+        assert isinstance(error, RestartFailed)
+        assert WEB not in await host.names()
+        assert not await host.journal.owned()
+        assert not await host.journal.open_intents()
+        away.rename(kernel)
+        [report] = await host.service.import_domains(Path(error.fields["path"]))
+        assert (report.verdict, report.uuid) == ("imported", view.uuid)
+        await host.service.start_domain(WEB, paused=False)
+        await host.service.destroy(WEB)
+        await host.service.delete(WEB)
+
+
+async def _has_policy(host: XenHost) -> bool:
+    return any(job.kind.startswith("on-") for job in host.service.jobs.list())
 
 
 async def test_the_other_reasons_have_their_own_actions(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from xend.core.ports import (
     Clock,
     HostFiles,
     Hypervisor,
+    Intent,
     Journal,
     OwnedDomain,
     Repository,
@@ -59,6 +60,9 @@ class Context:
     memory: MemoryBroker
     events: EventBus
     reserved: Reservations = field(default_factory=Reservations)
+    left_open: dict[int, bool] = field(default_factory=dict)
+    """Intents of operations that could be neither finished nor taken back
+    (`xend.core.unsettled`); True: who asked has been told that it failed."""
 
     async def store_answers(self) -> None:
         """Before anything is built: libxl would wait for a dead xenstored without end."""
@@ -111,6 +115,11 @@ class Context:
                 raise
         self.snapshot.invalidate()
 
+    def leave_open(self, intent: Intent, *, told: bool) -> None:
+        """`told`: who asked knows that it failed.  A migration is settled by its two sides."""
+        if intent.kind not in ("migrate", "receive"):
+            self.left_open[intent.id] = told
+
     @asynccontextmanager
     async def intent(
         self, job: Job, kind: IntentKind, uuid: str, data: dict[str, Any]
@@ -132,8 +141,11 @@ class Context:
         try:
             yield intent
         except (Exception, asyncio.CancelledError):
-            if not job.abandoned and not intent.open:
-                await self.journal.end(begun.id)
+            if not job.abandoned:
+                if intent.open:
+                    self.leave_open(begun, told=True)
+                else:
+                    await self.journal.end(begun.id)
             raise
         if kind == "destroy":  # The domain is gone: the next start would see that, too.
             self.journal.settle_soon(begun.id, drop=intent.drop)
@@ -148,7 +160,7 @@ class OpenIntent:
     drop: list[tuple[str, Domid]] = field(default_factory=list)
     """What changes hands in the transaction that ends the intent."""
     open: bool = False
-    """It could be neither finished nor taken back: the next start tries again."""
+    """It could be neither finished nor taken back: that is tried again later."""
 
     @contextmanager
     def kept_if_it_fails(self, kind: type[XendError] = XendError) -> Iterator[None]:

@@ -20,6 +20,7 @@ from xend.core.devices import read_devices
 from xend.core.events import EventBus, EventLog
 from xend.core.following import Following
 from xend.core.hotplug import Hotplug
+from xend.core.identity import Identity
 from xend.core.importing import Importing, ImportReport
 from xend.core.inspection import Inspector
 from xend.core.jobs import Body as JobBody
@@ -48,6 +49,7 @@ from xend.core.relocation import Connector, Link, NoConnector, Offer
 from xend.core.saving import Saving
 from xend.core.snapshot import Snapshot
 from xend.core.tuning import Tuning
+from xend.core.unsettled import Unsettled
 from xend.core.usb import Usb
 from xend.core.verbs import Verbs
 from xend.core.views import XEND_ITSELF, Caller, DomainView, ServiceSettings
@@ -118,7 +120,7 @@ class DomainService:
             store,
             clock,
             max_age=settings.list_max_age,
-            changed=lambda kind, identity: self._policies.changed(kind, identity),
+            changed=self._changed,
             listed=lambda before, now: self._following.listed(before, now),
         )
         memory = MemoryBroker(hypervisor, snapshot, clock, settings)
@@ -146,6 +148,7 @@ class DomainService:
         self._reconciliation = Reconciliation(
             context, building, self._policies, self.jobs, migrating, self.receiving
         )
+        self._unsettled = Unsettled(context, self.jobs, self._reconciliation.settle)
         self.cpu_pools = CpuPools(context, pools or Unregistered())
         hotplug = Hotplug(context)
         self._bodies = (
@@ -174,6 +177,7 @@ class DomainService:
         await self._reconciliation.run()
         await self._policies.start()
         await self._following.start()
+        self._unsettled.start()
         await self.cpu_pools.start()
         # Domains of others may have come and gone meanwhile: a reader looks at everything again.
         self.events.publish("started", "host", {})
@@ -187,6 +191,7 @@ class DomainService:
         touched; the hypervisor, the store and the journal are the composition root's to close."""
         self.events.publish("stopping", "host", {})
         await self.cpu_pools.close()
+        await self._unsettled.close()
         await self._following.close()
         await self._policies.close()
         await self.jobs.close(self._context.settings.close_grace)
@@ -197,6 +202,11 @@ class DomainService:
     def broken(self) -> Sequence[BrokenEntry]:
         """Managed domains on disk that could not be read: named, skipped, never deleted."""
         return self._reconciliation.broken
+
+    def _changed(self, kind: str, identity: Identity) -> None:
+        self._policies.changed(kind, identity)
+        if kind == "destroyed":
+            self._following.forget(identity.domid)
 
     # -- Reads -----------------------------------------------------------------------------------
 

@@ -36,6 +36,8 @@ from xend.model.units import Domid
 
 log = logging.getLogger("xend.following")
 
+CARRYING_OVER: Final = "follow-change"
+"""The kind of the jobs."""
 SETTLE_SECONDS: Final = 0.25
 """What is changed in a burst (a device has a dozen nodes) is asked for once."""
 PACE_SECONDS: Final = 0.05
@@ -173,7 +175,7 @@ class Following:
         if domid is None or (domid not in self._touched and domid not in self._looks):
             return view
         identity = self._context.snapshot.identity(domid)
-        if identity is None or identity.uuid != view.uuid or self._jobs.active(view.uuid):
+        if identity is None or identity.uuid != view.uuid or self._is_busy(view.uuid):
             return view
         now = asyncio.get_running_loop().time()
         if self._slow.get(domid, now) > now:
@@ -183,6 +185,11 @@ class Following:
             self._slow[domid] = now + ASK_AGAIN
         after = self._context.snapshot.by_domid(domid)
         return after if after is not None and after.uuid == view.uuid else view
+
+    def _is_busy(self, uuid: str) -> bool:
+        """With something else than what is waited for."""
+        active = self._jobs.active(uuid)
+        return active is not None and active.kind != CARRYING_OVER
 
     async def _work(self) -> None:
         """One at a time: a domain whose configuration is locked holds up no others' verbs."""
@@ -197,7 +204,7 @@ class Following:
                 del waiting[domid]
                 identity = self._context.snapshot.identity(domid)
                 if identity is None:
-                    self._forget(domid)
+                    self.forget(domid)
                 elif self._jobs.active(identity.uuid) or (pace and self._builds):
                     busy.append(domid)
                 else:
@@ -211,7 +218,8 @@ class Following:
         """Then what nobody waits for can wait."""
         return self._context.snapshot.builds_under_way
 
-    def _forget(self, domid: Domid) -> None:
+    def forget(self, domid: Domid) -> None:
+        """It is gone; its number may come again."""
         for known in (self._touched, self._doubtful, self._without, self._slow, self._failed):
             known.pop(domid, None)
         self._held.discard(domid)
@@ -238,7 +246,7 @@ class Following:
                 await self._learn(identity)
             elif await self._changed(identity):
                 job = self._jobs.submit(
-                    "follow-change",
+                    CARRYING_OVER,
                     lambda job: self._carry_over(job, identity),
                     uuid=identity.uuid,
                     name=identity.name,
@@ -247,7 +255,7 @@ class Following:
                 )
                 await job.wait()
         except DomainNotFound:
-            self._forget(domid)
+            self.forget(domid)
         except XendError as error:
             self._failed[domid] += 1
             log.info("what others changed of domain %d is not followed yet: %s", domid, error)

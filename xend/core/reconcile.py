@@ -27,7 +27,7 @@ from xend.core.saving import leftovers
 from xend.core.steps import is_half_made
 from xend.core.suspension import is_suspended, undo_suspend, wake_if_suspended
 from xend.core.views import XEND_ITSELF, DomainView
-from xend.errors import JournalError, XendError
+from xend.errors import JournalError, OperationFailed, XendError
 from xend.model.domain import DomainConfig
 from xend.model.status import DomainInfo, Origin
 from xend.model.units import Domid
@@ -54,6 +54,7 @@ class Reconciliation:
         self._jobs = jobs
         self._owned: dict[str, OwnedDomain] = {}
         self._handles: dict[str, str] = {}
+        self._turn = asyncio.Lock()
         self._nothing_runs = False
         """What is being settled began before the host was booted."""
         self._infos: dict[Domid, DomainInfo] = {}
@@ -92,6 +93,9 @@ class Reconciliation:
             await self._settle(intent)
         await self._drop_the_gone()
         await self._sweep()
+        self._resume_restarts()
+
+    def _resume_restarts(self) -> None:
         while self._restarts:
             self._resume_restart(*self._restarts.pop(0))
 
@@ -181,8 +185,28 @@ class Reconciliation:
         except (XendError, KeyError, ValueError) as error:
             # It stays open; one that cannot be settled must not keep the others from it.
             log.error("a %s that was cut off could not be settled: %s", intent.kind, error)
+            self._context.leave_open(intent, told=False)
         finally:
             self._nothing_runs = False
+
+    async def settle(self, intent: Intent) -> None:
+        """While xend runs, in the turn of its domain: one at a time, since they share what has
+        been seen.  Ends it, or hands it to a job that does; XendError when neither can be done."""
+        rule = self._rules.get(intent.kind)
+        if rule is None:
+            return
+        async with self._turn:
+            self._nothing_runs = intent.former_boot
+            try:
+                if await rule(intent):
+                    await self._context.journal.end(intent.id)
+                self._resume_restarts()
+            except (KeyError, ValueError) as error:
+                raise OperationFailed(
+                    f"The intent of a {intent.kind} cannot be read: {error!r}", stage="settle"
+                ) from error
+            finally:
+                self._nothing_runs = False
 
     # -- One rule per kind: True when the intent is settled ---------------------------------------
 
@@ -190,6 +214,8 @@ class Reconciliation:
         """Also of a restore.  What is ours and whole was done but for the unpause."""
         await self._look()
         owned = self._owned.get(intent.uuid)
+        if intent.data.get("undo"):
+            return await self._take_back(intent)
         if owned is not None and await self._context.hypervisor.is_whole(owned.domid, owned.uuid):
             if intent.data.get("remove"):
                 await self._context.files.remove(Path(intent.data["source"]))
@@ -200,6 +226,20 @@ class Reconciliation:
         await self._remove_half_made(intent)
         if owned is not None:
             await self._context.journal.drop_owned(owned.uuid, owned.domid)
+        return True
+
+    async def _take_back(self, intent: Intent) -> bool:
+        """Who asked has been told that it failed.  What has run since then somebody has taken up:
+        it stays."""
+        owned = self._owned.get(intent.uuid)
+        for info in [*self._infos.values()]:
+            if not is_half_made(info, intent.uuid, intent.domid):
+                continue
+            if info.paused and info.cpu_time == 0:
+                log.warning("removing domain %d, left of a failed %s", info.domid, intent.kind)
+                await self._applier.end_domain(info.domid, self._context.settings.destroy_timeout)
+                if owned is not None and owned.domid == info.domid:
+                    await self._context.journal.drop_owned(owned.uuid, owned.domid)
         return True
 
     def _forget_checkpoint(self, uuid: str) -> None:
@@ -226,7 +266,7 @@ class Reconciliation:
         old = data.get("old")
         owned = self._owned.get(intent.uuid)
         if owned is not None and owned.domid != old:
-            if not data.get("paused", False):
+            if not data.get("paused", False) and intent.domid in (None, owned.domid):
                 await self._context.unpause(owned.domid)
             return True
         await self._remove_half_made(intent, keep=old)
@@ -250,7 +290,10 @@ class Reconciliation:
             try:
                 await self._building.restart(job, view, successor)
             except JournalError:
-                raise  # It has not even begun: this intent is all that there is of it.
+                # It has not even begun: this intent is all that there is of it.
+                if not job.abandoned:
+                    self._context.leave_open(intent, told=False)
+                raise
             except (Exception, asyncio.CancelledError):
                 if not job.abandoned:
                     await self._context.journal.end(intent.id)
@@ -270,7 +313,10 @@ class Reconciliation:
         successor = self._owned.get(intent.uuid)
         if successor is not None and successor.domid != domid:
             return True
-        if any(within.uuid == intent.uuid for within, _ in self._restarts):
+        under_way = [
+            job.uuid for job in self._jobs.list() if job.kind == "restart" and not job.done
+        ]
+        if intent.uuid in [*under_way, *(within.uuid for within, _ in self._restarts)]:
             return True  # The restart within it was cut off, too, and is done again.
         config = DomainConfig.model_validate(data["config"])
         restarts, managed = int(data["owned"]["restarts"]), bool(data["owned"]["managed"])

@@ -1,7 +1,7 @@
 """Applies a plan: each step's effect and its undo, side by side.
 
 A failure or a cancel unwinds in reverse and then goes out.  An undo that itself fails leaves the
-intent open, so that the next start tries again.  When xend goes down in the middle (a job is
+intent open, so that it is tried again later.  When xend goes down in the middle (a job is
 `abandoned`) nothing is undone either: the journal knows what was begun.
 """
 
@@ -84,7 +84,7 @@ class Run:
     release: list[Callable[[], None]] = field(default_factory=list)
     """What is only in memory: given back however the plan ends."""
     open: bool = False
-    """It could be neither finished nor taken back: the intent stays for the next start."""
+    """It could be neither finished nor taken back: the intent stays open."""
 
 
 class Applier:
@@ -106,6 +106,8 @@ class Applier:
         except (Exception, asyncio.CancelledError) as error:
             if not job.abandoned:
                 await self._unwind(run, error)
+            if run.open and run.intent is not None:
+                await self._leave_open(run.intent)
             raise
         finally:
             written = [*run.notes, *([run.begin] if run.begin else [])]
@@ -164,9 +166,20 @@ class Applier:
                 log.error("undoing %s of %s failed: %s", name, run.job.name, failure)
                 run.open = True
 
+    async def _leave_open(self, intent: Intent) -> None:
+        """Who asked has been told that it failed: it is not to be finished later."""
+        self._context.leave_open(intent, told=True)
+        if intent.kind not in ("create", "restore"):
+            return
+        try:
+            await self._context.journal.note(intent.id, data={**intent.data, "undo": True})
+        except XendError as error:
+            log.error("the %s that is left open may be finished later: %s", intent.kind, error)
+
     async def _insist(self, step: Insist, run: Run) -> None:
         """The intent stays on disk from the first try to the last: whoever kills xend meanwhile
         finds the next start trying."""
+        await self._begun(run)
         done = len(run.undo)
         began = self._context.clock.monotonic()
         for tries, pause in enumerate((*step.pauses, None), 1):
