@@ -63,8 +63,8 @@ def parser() -> argparse.ArgumentParser:
             known = ", ".join(sorted(RELEASES))
             one.add_argument(
                 "--xen",
-                default=os.environ.get("XEND_LAB_XEN", DEFAULT_XEN),
-                help=f"Xen release: {known} (XEND_LAB_XEN; default: %(default)s)",
+                default=os.environ.get("XEND_LAB_XEN"),
+                help=f"Xen release: {known} (XEND_LAB_XEN; default: {DEFAULT_XEN})",
             )
         if host:
             one.add_argument("--host", type=int, default=0, help="which host, counted from 0")
@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
 
     verb("build", "build dom0's image, if it is not in the cache", release=True)
     up = verb("up", "boot the lab and wait until dom0 is usable", release=True)
-    up.add_argument("--hosts", type=int, default=1, help="how many hosts, on one network")
+    up.add_argument("--hosts", type=int, help="how many hosts, on one network (1)")
     up.add_argument("--memory", type=int, default=4096, help="MiB of each host")
     up.add_argument("--dom0-mem", type=int, default=1024, help="MiB of each dom0")
     up.add_argument("--cpus", type=int, default=0, help="CPUs of each host (2; 1 with more hosts)")
@@ -133,7 +133,7 @@ def _lab(words: argparse.Namespace) -> Lab:
 
 def _build(words: argparse.Namespace) -> int:
     cache, progress = Cache(default_cache_dir()), Progress(words.quiet)
-    image = ensure_image(cache, release_of(words.xen), progress)
+    image = ensure_image(cache, release_of(words.xen or DEFAULT_XEN), progress)
     facts = image.manifest
     print(
         f"{image.folder} (Xen {facts['xen']}, kernel {facts['kernel']}; "
@@ -143,15 +143,18 @@ def _build(words: argparse.Namespace) -> int:
 
 
 def _up(words: argparse.Namespace) -> int:
+    lab = _lab(words)
+    running = lab.state()
+    # Whatever runs will do, where nothing else is asked for.
     wish = Wish(
-        release_of(words.xen),
-        words.hosts,
+        release_of(words.xen or (running.xen if running else DEFAULT_XEN)),
+        words.hosts if words.hosts is not None else len(running.hosts) if running else 1,
         words.memory,
         words.dom0_mem,
         words.cpus,
         words.cold,
     )
-    state = _lab(words).up(wish)
+    state = lab.up(wish)
     print(
         f"running: Xen {state.xen}, {len(state.hosts)} host(s), {state.accel}; "
         f"dom0 usable {state.seconds} s after the start ({state.how} boot)"
