@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,17 +23,27 @@ def config(**more: Any) -> DomainConfig:
     return DomainConfig(**(fields | more))
 
 
+def test_pygrub_is_found_where_a_book_does_not_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = tmp_path / "pygrub"
+    monkeypatch.setattr(marshal, "PYGRUB_PATHS", {str(book)})
+    assert marshal.domain(config(bootloader=str(book)))["b_info"]["bootloader"] == "pygrub"
+    book.touch()
+    assert marshal.domain(config(bootloader=str(book)))["b_info"]["bootloader"] == str(book)
+
+
 def test_the_quick_starts_domain() -> None:
     tree = marshal.domain(
         config(
             maxmem=256 * 1024,
-            bootloader="/usr/bin/pygrub",
+            bootloader="/opt/pygrub",
             disks=(Disk(scheme="tap:aio", path="/var/lib/xen/images/p.img", vdev="xvda"),),
             vifs=(Vif(mac="00:16:3E:63:B7:A0", bridge="xenbr0"),),
         )
     )
     assert tree["c_info"] == {"type": "pv", "name": "prospero", "uuid": str(ID)}
-    assert tree["b_info"]["bootloader"] == "/usr/bin/pygrub"
+    assert tree["b_info"]["bootloader"] == "/opt/pygrub"
     assert tree["b_info"]["max_memkb"] == tree["b_info"]["target_memkb"] == 262144
     assert tree["disks"] == [
         {

@@ -14,6 +14,12 @@ from xend.model.devices import RATE, Device, Disk, Vif
 from xend.model.domain import DomainConfig, DomainType
 from xend.model.vdev import vdev_number
 
+PYGRUB_PATHS = frozenset(
+    f"{folder}/pygrub"
+    for folder in ("/usr/bin", "/usr/lib/xen/bin", "/usr/lib64/xen/bin", "/usr/libexec/xen/bin")
+)
+"""Where books and old files have it.  Where it is not, libxl knows the place by the bare name."""
+
 _LOCAL_SCHEMES = frozenset({"", "file", "phy"})
 _OUR_BACKEND = frozenset({"", "0", "Domain-0"})
 
@@ -56,7 +62,8 @@ async def check_device(device: Device, files: HostFiles) -> None:
 async def _check_boot(config: DomainConfig, files: HostFiles) -> None:
     if config.bootloader:
         loader = Path(config.bootloader)
-        if loader.is_absolute() and not await files.exists(loader):
+        known = config.bootloader in PYGRUB_PATHS
+        if loader.is_absolute() and not known and not await files.exists(loader):
             raise ConfigError(
                 f"Boot loader does not exist: {loader}", field="bootloader", value=str(loader)
             )

@@ -8,8 +8,10 @@ rest are written down for other toolstacks to see; libxl acts on none of them.
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
+from xend.core.validate import PYGRUB_PATHS
 from xend.errors import ConfigError, UnsupportedFeature
 from xend.libxl import schema
 from xend.libxl.marshal_devices import (
@@ -173,7 +175,7 @@ def _boot(config: DomainConfig) -> dict[str, Any]:
     if config.cmdline:
         boot["cmdline"] = config.cmdline
     if config.bootloader and config.type is not DomainType.HVM:
-        boot["bootloader"] = config.bootloader
+        boot["bootloader"] = _present(config.bootloader)
         if config.bootloader_args:
             try:
                 boot["bootloader_args"] = shlex.split(config.bootloader_args)
@@ -182,6 +184,14 @@ def _boot(config: DomainConfig) -> dict[str, Any]:
                     f"bootargs: {error}", field="bootargs", value=config.bootloader_args
                 ) from error
     return boot
+
+
+def _present(bootloader: str) -> str:
+    """pygrub's bare name where a file names a place that this host's Xen does not put it in.
+
+    libxl looks for that in its own folder (libxl_bootloader.c); Debian 13 has no /usr/bin/pygrub.
+    """
+    return "pygrub" if bootloader in PYGRUB_PATHS and not Path(bootloader).exists() else bootloader
 
 
 def _hvm(config: DomainConfig) -> dict[str, Any]:
