@@ -139,6 +139,21 @@ async def test_types_that_are_only_alike(
     assert document["pointer"] == pointer
 
 
+@pytest.mark.parametrize(
+    ("body", "argument", "said"),
+    [
+        ({"trigger": "nmi", "vcpu": 172}, "vcpu", "has no vcpu 172"),
+        ({"trigger": "power"}, "trigger", "only HVM guests"),
+    ],
+)
+async def test_a_trigger_for_what_the_domain_has_not(
+    rest: httpx.AsyncClient, body: dict[str, Any], argument: str, said: str
+) -> None:
+    response = await rest.post("/v1/domains/prospero/actions/trigger", json=body)
+    document = check_problem(response, 422, "argument.invalid")
+    assert document["fields"]["argument"] == argument and said in document["detail"]
+
+
 @pytest.mark.parametrize("path", ["/v1/domains", "/v1/validate", "/v1/tokens", "/v1/cpupools"])
 async def test_a_field_that_is_there_twice(rest: httpx.AsyncClient, path: str) -> None:
     text = '{"name": "a", "name": "b", "memory": 65536, "kernel": "/k", "role": "viewer"}'

@@ -74,6 +74,7 @@ def _route(word: str, action: Action) -> Callable[..., Awaitable[Response]]:
                 arguments[name] = await paths.to_write(value)
         view = await service.lookup(ref)  # 404 before an operation is begun
         may(action, word, view, service)
+        action.check(view, arguments)
         return await submit(caller).answer(action.verb, view.uuid, **action.fixed, **arguments)
 
     act.__name__ = "action_" + word.replace("-", "_")

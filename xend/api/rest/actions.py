@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xend.api.rest.access import Role
 from xend.core.views import DomainView
+from xend.errors import InvalidArgument
 from xend.model.status import PowerState
 from xend.model.units import DOM0
 
@@ -86,6 +87,8 @@ class Action:
     states: frozenset[PowerState] = _ANY_DOMID
     role: Role = Role.OPERATOR
     fits: Callable[[DomainView], bool] = lambda view: True
+    check: Callable[[DomainView, Mapping[str, Any]], None] = lambda view, arguments: None
+    """Raises InvalidArgument for what this domain has not."""
 
     def possible(self, view: DomainView) -> bool:
         """Whether the verb would not refuse it for its state."""
@@ -100,6 +103,25 @@ def _halted(view: DomainView) -> bool:
 
 def _managed(view: DomainView) -> bool:
     return view.managed
+
+
+def _check_trigger(view: DomainView, arguments: Mapping[str, Any]) -> None:
+    """Xen would refuse both, with no more than an errno (XEN_DOMCTL_sendtrigger)."""
+    vcpu, trigger = arguments["vcpu"], arguments["trigger"]
+    if vcpu >= view.vcpus:
+        raise InvalidArgument(
+            f"Domain '{view.name}' has no vcpu {vcpu}",
+            argument="vcpu",
+            value=vcpu,
+            expected=f"at most {view.vcpus - 1}",
+        )
+    if trigger != "nmi" and view.info is not None and view.info.type != "hvm":
+        raise InvalidArgument(
+            f"Domain '{view.name}' has no buttons: only HVM guests have",
+            argument="trigger",
+            value=trigger,
+            expected="nmi",
+        )
 
 
 ACTIONS: Final[Mapping[str, Action]] = {
@@ -151,7 +173,13 @@ ACTIONS: Final[Mapping[str, Action]] = {
     ),
     "dump-core": Action("dump-core", "Write its core to the host", Dump, role=Role.ADMIN),
     "rename": Action("rename", "Give it another name", Rename, states=frozenset(PowerState)),
-    "trigger": Action("trigger", "Send an NMI, a power button press …", Trigger, states=_LIVING),
+    "trigger": Action(
+        "trigger",
+        "Send an NMI, a power button press …",
+        Trigger,
+        states=_LIVING,
+        check=_check_trigger,
+    ),
     "sysrq": Action("sysrq", "Send a magic SysRq key", SysRq, states=_LIVING),
     "adopt": Action("adopt", "Apply its policies from now on, whoever made it", role=Role.ADMIN),
 }
