@@ -16,14 +16,14 @@ import sys
 import pytest
 
 from tests import recorded
-from tests.faces.xmreplay import CHECKOUT, SLOW, relevant
+from tests.faces.xmreplay import CHECKOUT, ONLY_PLAIN
 
 DIFFERENT = {
     "cpupool-new-04": "a file that is not there was reported as an unset variable of the program",
 }
 """Cases in which ours is meant to differ, and what was wrong."""
 
-CASES = relevant(recorded.cases("commands"))
+CASES = recorded.cases("commands")
 ALONE = ["unshare", "--mount", "--propagation", "private"]
 
 
@@ -63,7 +63,7 @@ if CASES and can_make_hosts():
         differences = results("plain")[name]
         assert bool(differences) == (name in DIFFERENT), differences
 
-    @pytest.mark.parametrize("name", sorted(set(CASES) - SLOW))
+    @pytest.mark.parametrize("name", sorted(set(CASES) - ONLY_PLAIN))
     def test_warm(name: str) -> None:
         differences = results("warm")[name]
         assert bool(differences) == (name in DIFFERENT), differences

@@ -39,11 +39,11 @@ def test_a_create_imports_nothing_more(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, [], "")
 
 
-def test_xm_pays_nothing_for_xl() -> None:
+def test_xm_pays_nothing_for_xl_and_the_xen_api() -> None:
     program = (
         "import sys, xend.cli.main\n"
         "from xend.cli import listing\n"
-        "print(*[name for name in sys.modules if name.startswith('xend.cli.xl')])"
+        "print(*[name for name in sys.modules if name.startswith(('xend.cli.xl', 'xend.cli.xen'))])"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-c", f"import sys; sys.path.append({str(CHECKOUT)!r})\n{program}"],

@@ -348,17 +348,7 @@ def test_choice_of_server(tmp_path: Path) -> None:
     )
 
 
-def test_a_server_of_the_other_kind(tmp_path: Path) -> None:
-    choice, _ = choice_of(tmp_path, '<xm><server type="Xen-API" uri="httpu:///x"/></xm>')
-    with pytest.raises(CommandFailed) as error:
-        Server({}, choice).call("m")
-    path = tmp_path / "xm-config.xml"
-    text = f"{path} names a Xen-API server, httpu:///x: this xm does not speak the Xen-API"
-    assert str(error.value).startswith(text)
-    assert f'<server type="{server.LEGACY}" uri="httpu:///var/run/xend/xmlrpc.sock"/>' in str(
-        error.value
-    )
-    # As it says: without the file for one command.
+def test_without_the_file_for_one_command() -> None:
     assert choose_server({"XM_CONFIG_FILE": ""}, ErrorStream(2, Stream(1))).uri is None
 
 

@@ -14,6 +14,7 @@ from xend.cli.failures import (
     Restarting,
     Unreachable,
     UsageError,
+    XenApiFailure,
 )
 from xend.cli.getopts import GetoptError, gnu_getopt
 from xend.cli.server import RESTART_PATIENCE, Server, choose_server
@@ -98,6 +99,10 @@ def names(pairs: list[tuple[str, str, str]]) -> list[str]:
 
 def run_command(xm: Xm, command: Command, typed: str, args: list[str]) -> int:
     """Exit status of a command; everything that it has to say has been written."""
+    if xm.server.is_xen_api:
+        from xend.cli.xenapi.commands import run
+
+        return run(xm, command, typed, args)
 
     def body() -> int | bool | None:
         check_count(command, args)
@@ -112,6 +117,8 @@ def guarded(xm: Xm, typed: str, body: Callable[[], int | bool | None]) -> int:
         return int(body() or 0)
     except Exit as end:
         return end.status
+    except XenApiFailure as failure:
+        _report_xen_api(xm, failure)
     except Fault as fault:
         if fault.code == INVALID_DOMAIN_FAULT:
             xm.error(f"Domain '{fault.text}' does not exist.")
@@ -123,9 +130,9 @@ def guarded(xm: Xm, typed: str, body: Callable[[], int | bool | None]) -> int:
     except (ValueError, OverflowError):
         xm.error("Invalid argument.")
         xm.help(typed)
-    except CommandFailed as failure:
-        xm.error(failure)
-        return failure.status
+    except CommandFailed as failed:
+        (xm.print if failed.on_stdout else xm.error)(failed)
+        return failed.status
     except ProtocolError as error:
         _report_protocol(xm, error)
     except Unreachable as error:
@@ -137,6 +144,13 @@ def guarded(xm: Xm, typed: str, body: Callable[[], int | bool | None]) -> int:
     except (LookupError, TypeError, AttributeError) as error:
         xm.error(f"xend's answer is not understood: {type(error).__name__}: {error}")
     return 1
+
+
+def _report_xen_api(xm: Xm, failure: XenApiFailure) -> None:
+    from xend.cli.help import wrap
+
+    for line in ("", *wrap(failure.text, 80), ""):
+        xm.err.write(line + "\n")
 
 
 def _report_usage(xm: Xm, typed: str, error: UsageError | OptionError) -> None:

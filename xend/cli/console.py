@@ -11,6 +11,7 @@ from xend.cli.failures import (
     CommandFailed,
     Exit,
     Fault,
+    OptionError,
     ProtocolError,
     Unreachable,
     UsageError,
@@ -72,7 +73,7 @@ def console(xm: Xm, args: list[str]) -> None:
         raise UsageError("No domain given", "console")
     try:
         domid = running_domid(xm, params[0])
-    except (Fault, Unreachable, ProtocolError) as error:
+    except (Fault, OptionError, Unreachable, ProtocolError) as error:
         if "q" in given:
             raise Exit(1) from error
         raise
@@ -223,7 +224,7 @@ class _Attendance:
     def _domid(self) -> int:
         try:
             return int(child_value(self._xm.call("xend.domain", self._name), "domid", -1))
-        except Fault:
+        except (Fault, OptionError):
             return -1  # not yet known
 
     def _wait_for_console(self) -> None:

@@ -43,9 +43,11 @@ class OptionError(Exception):
 class CommandFailed(Exception):
     """The command cannot be done: only the message, no help."""
 
-    def __init__(self, message: str, status: int = 1) -> None:
+    def __init__(self, message: str, status: int = 1, *, on_stdout: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        self.on_stdout = on_stdout
+        """The message is all that is said, and is said there."""
 
 
 class Fault(Exception):
@@ -55,6 +57,13 @@ class Fault(Exception):
         super().__init__(code, text)
         self.code = code
         self.text = text
+
+
+class XenApiFailure(Fault):
+    """The refusal of a Xen-API server."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(GENERIC_FAULT, text)
 
 
 class ProtocolError(Exception):

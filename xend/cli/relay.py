@@ -6,7 +6,7 @@ import os
 import sys
 
 from xend.cli.app import run_command
-from xend.cli.failures import CommandFailed, Unreachable
+from xend.cli.failures import Unreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ def serve(xm: Xm, _args: list[str]) -> None:
     from xend.cli.http import unix_channel
     from xend.cli.server import RUN_DIR
 
-    if xm.server.is_xen_api:
-        raise CommandFailed("Not supported with XenAPI", 255)
     daemon = unix_channel(xm.env.get("XEND_RUN_DIR", RUN_DIR) + "/xmlrpc.sock")
     poll = select.poll()
     poll.register(0, select.POLLIN)
@@ -109,7 +107,12 @@ def _run_line(xm: Xm, words: list[str]) -> None:
         return
     command = find_command(xm, typed)
     if command is None:
-        xm.print(f"*** Unknown command: {typed}")
+        if xm.server.is_xen_api:
+            from xend.cli.xenapi.commands import run_method
+
+            run_method(xm, typed, args)
+        else:
+            xm.print(f"*** Unknown command: {typed}")
         return
     run_command(xm, command, typed, args)
     xm.out.flush()

@@ -10,11 +10,13 @@ from xend.cli.frames import FrameConnection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from xend.cli.http import HttpConnection
     from xend.cli.streams import ErrorStream
+    from xend.cli.xenapi.methods import Translator
+    from xend.cli.xenapi.session import Rpc, Session
 
 RUN_DIR = "/var/run/xend"
 PID_FILE = "/var/run/xend.pid"
@@ -118,10 +120,12 @@ class Server:
     def __init__(self, env: Mapping[str, str], choice: ServerChoice) -> None:
         self._env = env
         self._choice = choice
-        self._call: Callable[[str, tuple[Any, ...]], Any] | None = None
+        self._call: Rpc | None = None
         self._frames: FrameConnection | None = None
         self._http: HttpConnection | None = None
         self._kept: FrameConnection | None = None
+        self._translator: Translator | None = None
+        """Of a Xen-API server; its session outlives the connection."""
 
     @property
     def is_xen_api(self) -> bool:
@@ -130,6 +134,24 @@ class Server:
     @property
     def choice(self) -> ServerChoice:
         return self._choice
+
+    @property
+    def has_session(self) -> bool:
+        """Connected to a Xen-API server."""
+        return self._translator is not None
+
+    def log_in(self) -> Session:
+        """With a Xen-API server; its session, at the second time the same one."""
+        self._connected()
+        assert self._translator is not None
+        self._translator.session.log_in()
+        return self._translator.session
+
+    def log_out(self) -> None:
+        if self._translator is not None:
+            self._translator.session.log_out()
+            self._translator = None
+        self.disconnect()
 
     def use_frames(self, connection: FrameConnection) -> None:
         """A warm process keeps its connection from one command to the next."""
@@ -180,6 +202,8 @@ class Server:
         """Several calls; over the short way they travel together."""
         if len(calls) < 2:
             return [self.call(method, *params) for params in calls]
+        if self._translator is not None:
+            return self._translator.call_each(method, calls)
         first = self.call(method, *calls[0])  # connects, and waits out a restart
         if self._frames is None:
             return [first, *(self.call(method, *params) for params in calls[1:])]
@@ -190,14 +214,12 @@ class Server:
         except OSError as error:
             raise Unreachable(error.errno or 0, error.strerror or str(error)) from error
 
-    def _connected(self) -> Callable[[str, tuple[Any, ...]], Any]:
+    def _connected(self) -> Rpc:
         if self._call is None:
             self._call = self._open()
         return self._call
 
-    def _open(self) -> Callable[[str, tuple[Any, ...]], Any]:
-        if self.is_xen_api:
-            raise CommandFailed(_not_spoken(self._choice))
+    def _open(self) -> Rpc:
         run_dir = self._env.get("XEND_RUN_DIR", RUN_DIR)
         if self._choice.uri is None and not self._wants_xmlrpc():
             frames = FrameConnection(run_dir + "/cli.sock")
@@ -212,7 +234,18 @@ class Server:
         if uri is None:
             uri = f"httpu://{run_dir}/xmlrpc.sock"
         self._http = _xmlrpc_connection(uri)
-        return _xmlrpc_caller(self._http)
+        caller = _xmlrpc_caller(self._http)
+        return self._translated(caller) if self.is_xen_api else caller
+
+    def _translated(self, caller: Rpc) -> Rpc:
+        from xend.cli.xenapi.methods import Translator
+        from xend.cli.xenapi.session import Session
+
+        if self._translator is None:
+            session = Session(caller, self._choice.username, self._choice.password)
+            self._translator = Translator(session)
+        self._translator.session.rpc = caller
+        return self._translator.call
 
     def _wants_xmlrpc(self) -> bool:
         return self._env.get("XM_TRANSPORT") == "xmlrpc"
@@ -243,13 +276,13 @@ class Server:
                     raise
 
 
-def _not_spoken(choice: ServerChoice) -> str:
-    """What to do about a file that names a server of the other kind."""
+def not_spoken(choice: ServerChoice) -> str:
+    """What xl says of a file that names a server of the other kind, and what to do about it."""
     return (
-        f"{choice.named_in} names a Xen-API server, {choice.uri or 'without a uri'}: this xm does "
+        f"{choice.named_in} names a Xen-API server, {choice.uri or 'without a uri'}: xl does "
         f"not speak the Xen-API, and xend serves none. Make it "
         f'<server type="{LEGACY}" uri="httpu://{RUN_DIR}/xmlrpc.sock"/>, or remove the file; '
-        "for one command: XM_CONFIG_FILE= xm list"
+        "for one command: XM_CONFIG_FILE= xl list"
     )
 
 
@@ -272,7 +305,7 @@ def _xmlrpc_connection(uri: str) -> HttpConnection:
         raise CommandFailed(str(error)) from error
 
 
-def _xmlrpc_caller(connection: HttpConnection) -> Callable[[str, tuple[Any, ...]], Any]:
+def _xmlrpc_caller(connection: HttpConnection) -> Rpc:
     from xend.cli import xmlrpc
 
     def call(method: str, params: tuple[Any, ...]) -> Any:

@@ -29,7 +29,7 @@ def reboot(xm: Xm, args: list[str]) -> int:
 
 
 def shutdown(xm: Xm, args: list[str]) -> int:
-    given, operands = _parse(args)
+    given, operands = parse(args)
     if "all" in given:
         domains = xm.call("xend.domains", 0)
         domains.remove(child_value(xm.call("xend.domain", 0), "name"))
@@ -50,7 +50,7 @@ def shutdown(xm: Xm, args: list[str]) -> int:
     return 0
 
 
-def _parse(args: list[str]) -> tuple[set[str], list[str]]:
+def parse(args: list[str]) -> tuple[set[str], list[str]]:
     """Options may follow operands; a word behind `--` is an operand only if it is the first."""
     short = {"-" + name[0]: name for name in ("all", "wait", "help")} | {
         "-H": "halt",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from xend.cli.app import guarded
-from xend.cli.failures import Exit, Fault, OptionError, UsageError
+from xend.cli.failures import CommandFailed, Exit, Fault, OptionError, UsageError
+from xend.cli.server import not_spoken
 from xend.cli.xlcommand import Xl
 from xend.cli.xltable import ELSEWHERE, find
 
@@ -55,6 +56,8 @@ def _run(xm: Xm, args: list[str]) -> int | None:
         if xl.dry_run and not command.dry_run:
             xl.complain("command does not implement -N (dryrun) option")
             return 1
+        if xm.server.is_xen_api:
+            raise CommandFailed(not_spoken(xm.server.choice))
         return command.run(xl, words)
     if word == "help":
         xl.help(words[0] if words else None)

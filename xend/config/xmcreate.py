@@ -272,11 +272,11 @@ def read_sxp(path: str, cwd: str) -> sxp.Value:
 
 
 def _xml_file(path: str, values: Mapping[str, object], command: Command) -> int:
-    """XML describes a domain to the Xen-API; without it the original silently did nothing."""
+    """XML described a domain to the Xen-API; without it the original silently did nothing."""
     if command == "create" and (values["dryrun"] or values["xmldryrun"]):
         return _OK
     raise ConfigError(
-        f"{path} is an XML file: these are for the Xen-API only",
+        f"{path} is an XML file: xm does not read these",
         file=path,
         expected="a domain file, or SXP with -F",
     )
