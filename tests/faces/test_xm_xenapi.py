@@ -69,7 +69,6 @@ def api(tmp_path: Path) -> Iterator[FakeXenApi]:
                 "name_label": "old",
                 "metrics": "hm",
                 "host_CPUs": ["c0", "c1"],
-                "host_CPU": [],
                 "sched_policy": "credit",
                 "capabilities": ["xen-3.0-x86_64", "hvm-3.0-x86_64"],
                 "software_version": {"release": "3.2", "xen_major": "4"},
@@ -348,7 +347,6 @@ def test_pools(api: FakeXenApi, xm: Xm, tmp_path: Path) -> None:
         "sched_policy": "credit",
         "ncpu": 1,
         "proposed_CPUs": [1],
-        "other_config": {},
     }
     assert api.said()[-1] == ["cpu_pool.activate", "cpu_pool-1"]
     assert xm("cpupool-delete", "new") == (0, "", "")
@@ -363,7 +361,7 @@ def test_what_it_cannot(api: FakeXenApi, xm: Xm, command: str) -> None:
     """However wrong the rest of the line is."""
     assert xm(command) == (1, "", "Error: This function is not supported by Xen-API\n")
     assert api.called() == [LOGIN, LOGOUT]
-    assert xm("serve") == (255, "Not supported with XenAPI\n", "")
+    assert xm("serve", "x") == (255, "Not supported with XenAPI\n", "")
 
 
 def test_a_wrong_password(tmp_path: Path, api: FakeXenApi) -> None:
@@ -519,6 +517,7 @@ def test_consoles(api: FakeXenApi, tmp_path: Path) -> None:
     file.write_text('name = "new"\nmemory = 64\nkernel = "/proc/version"\n')
     done = run.run("console", "web")
     assert (done.returncode, done.stdout, done.stderr) == (0, "console of 7\n", "")
+    assert api.called()[-1] == LOGOUT
     done = run.run("start", "-c", "off")
     assert (done.returncode, done.stdout, done.stderr) == (0, "console of 9\n", "")
     done = run.run("create", "-c", str(file))

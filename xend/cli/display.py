@@ -31,6 +31,7 @@ def vncviewer(xm: Xm, args: list[str]) -> None:
     if password is not None:
         with _password_file(password) as file:
             os.dup2(file.fileno(), 0)
+    xm.server.log_out()
     try:
         os.execvpe(argv[0], argv, xm.env)
     except OSError:

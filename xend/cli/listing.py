@@ -192,7 +192,7 @@ def uptime(xm: Xm, args: list[str]) -> None:
 
 
 def _seconds_up(row: DomainRow) -> int:
-    if row.domid == "" or (row.domid != "0" and row.start_time == -1):
+    if row.domid in ("", "-1") or (row.domid != "0" and row.start_time == -1):
         return 0
     if row.domid != "0":
         return int(time.time() - row.start_time + 0.5)

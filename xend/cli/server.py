@@ -148,6 +148,7 @@ class Server:
         return self._translator.session
 
     def log_out(self) -> None:
+        """The command needs the server no more."""
         if self._translator is not None:
             self._translator.session.log_out()
             self._translator = None

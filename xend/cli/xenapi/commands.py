@@ -6,12 +6,13 @@ import time
 
 from xend.cli.app import check_count, guarded
 from xend.cli.failures import CommandFailed, UsageError
+from xend.cli.terminal import LocalTerminal
 from xend.cli.xenapi.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Callable, Mapping
+    from typing import Any, NoReturn
 
     from xend.cli.app import Xm
     from xend.cli.command import Command
@@ -27,20 +28,34 @@ UNSUPPORTED = frozenset(
 )
 
 
+class _Terminal(LocalTerminal):
+    """A command that becomes another program has no end at which to log out."""
+
+    def __init__(self, xm: Xm) -> None:
+        super().__init__(xm.out)
+        self._server = xm.server
+
+    def replace(self, argv: list[str], env: Mapping[str, str]) -> NoReturn:
+        self._server.log_out()
+        super().replace(argv, env)
+
+
 def run(xm: Xm, command: Command, typed: str, args: list[str]) -> int:
     """Exit status.  Whatever it is, one logs in first; a shell's lines share its session."""
     server = xm.server
     outermost = not server.has_session
+    xm.terminal = _Terminal(xm)
 
     def body() -> int | bool | None:
         session = server.log_in()
         if command.name in UNSUPPORTED:
             raise CommandFailed("This function is not supported by Xen-API")
+        if command.name == "serve":
+            raise CommandFailed("Not supported with XenAPI", 255, on_stdout=True)
+        check_count(command, args)
         handler = HANDLERS.get(command.name)
         if handler is not None:
-            check_count(command, args)
             return handler(xm, session, args)
-        check_count(command, args)
         return command.load()(xm, args)
 
     try:
@@ -65,10 +80,6 @@ def run_method(xm: Xm, method: str, args: list[str]) -> None:
 
 def _domname(xm: Xm, session: Session, args: list[str]) -> None:
     xm.print(session.call("VM.get_name_label", session.vm(args[0])))
-
-
-def _serve(_xm: Xm, _session: Session, _args: list[str]) -> None:
-    raise CommandFailed("Not supported with XenAPI", 255, on_stdout=True)
 
 
 def _reboot(xm: Xm, session: Session, args: list[str]) -> None:
@@ -184,6 +195,5 @@ HANDLERS: dict[str, Handler] = {
     "network-new": _network_new,
     "network-show": _network_show,
     "reboot": _reboot,
-    "serve": _serve,
     "shutdown": _shutdown,
 }

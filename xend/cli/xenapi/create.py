@@ -16,7 +16,7 @@ from xend.cli.xenapi.devices import (
     local_storage,
 )
 from xend.cli.xenapi.records import domain
-from xend.cli.xenapi.session import Session
+from xend.cli.xenapi.session import Ref, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,11 +167,11 @@ def _add_devices(session: Session, vm: str, config: list[Any], images: list[str]
         elif device[0] == "pci":
             for function in children(device, "dev"):
                 options = dict(child[1] for child in children(function, "opts"))
-                attach_pci(session, vm, _known(function), options)
+                attach_pci(session, Ref(vm), _known(function), options)
         elif device[0] == "vscsi":
             whole = bool(child_value(device, "feature-host"))
             for unit in children(device, "dev")[: 1 if whole else None]:
-                attach_scsi(session, vm, _known(unit), whole)
+                attach_scsi(session, Ref(vm), _known(unit), whole)
     image = child_value(config, "image", [])
     # Of a machine whose display is its own and not a frame buffer's.
     for kind in [] if int(child_value(image, "nographic", 1)) else _displays_of(image):

@@ -172,8 +172,9 @@ def destroy_device(session: Session, domain: str, kind: str, device: str, *force
 
 
 def _handle(session: Session, refs: list[str], domain: str, device: str) -> str:
-    for ref in refs:
-        if str(session.call("VIF.get_runtime_properties", ref)["handle"]) == device:
+    for position, ref in enumerate(refs):
+        known = session.call("VIF.get_runtime_properties", ref)
+        if str(known.get("handle", position)) == device:
             return ref
     raise OptionError(f"Cannot find device '{device}' in domain '{domain}'")
 
@@ -198,12 +199,12 @@ def device_configure(session: Session, domain: str, config: list[Any], *more: An
             _detach_pci(session, domain, device)
         else:
             options = [child[1] for child in children(children(config, "dev")[0], "opts")]
-            attach_pci(session, session.vm(domain), device, dict(options))
+            attach_pci(session, domain, device, dict(options))
     elif config[0] == "vscsi":
         devices = [fields(device) for device in children(config, "dev")]
         if devices[0]["state"] == _INITIALISING:
             whole = bool(child_value(config, "feature-host"))
-            attach_scsi(session, session.vm(domain), devices[0], whole)
+            attach_scsi(session, domain, devices[0], whole)
         else:
             _detach_scsi(session, domain, devices[0]["v-dev"])
     else:
@@ -215,12 +216,14 @@ def _pci_name(device: dict[str, Any]) -> str:
     return f"{domain:04x}:{bus:02x}:{slot:02x}.{func:01x}"
 
 
-def attach_pci(session: Session, vm: str, device: dict[str, Any], options: dict[str, Any]) -> None:
+def attach_pci(
+    session: Session, domain: str, device: dict[str, Any], options: dict[str, Any]
+) -> None:
     name = _pci_name(device)
     for ref in session.call("PPCI.get_all"):
         if session.call("PPCI.get_name", ref) == name:
             record = {
-                "VM": vm,
+                "VM": session.vm(domain),
                 "PPCI": ref,
                 "hotplug_slot": int(device.get("vdevfn", "0"), 16),
                 "options": options,
@@ -240,18 +243,18 @@ def _detach_pci(session: Session, domain: str, device: dict[str, Any]) -> None:
     raise OptionError(f"Device {name} not assigned")
 
 
-def attach_scsi(session: Session, vm: str, device: dict[str, Any], whole: bool) -> None:
+def attach_scsi(session: Session, domain: str, device: dict[str, Any], whole: bool) -> None:
     """One device, or with `whole` the adapter that it hangs on."""
     if whole:
         for ref in session.call("PSCSI_HBA.get_all"):
             if int(session.call("PSCSI_HBA.get_physical_host", ref)) == int(device["devid"]):
-                record = {"VM": vm, "PSCSI_HBA": ref, "assignment_mode": "HOST"}
+                record = {"VM": session.vm(domain), "PSCSI_HBA": ref, "assignment_mode": "HOST"}
                 session.call("DSCSI_HBA.create", record)
                 return
         raise OptionError(f"Cannot find SCSI host '{device['devid']}'")
     for ref in session.call("PSCSI.get_all"):
         if session.call("PSCSI.get_physical_HCTL", ref) == device["p-dev"]:
-            record = {"VM": vm, "PSCSI": ref, "virtual_HCTL": device["v-dev"]}
+            record = {"VM": session.vm(domain), "PSCSI": ref, "virtual_HCTL": device["v-dev"]}
             session.call("DSCSI.create", record)
             return
     raise OptionError(f"Cannot find device '{device['p-dev']}'")

@@ -20,8 +20,12 @@ _OF_RECORD = {
 }
 
 
-def info(session: Session, _numa: int = 0) -> list[Any]:
-    """`(node (name value)…)`, last name first."""
+def info(session: Session, numa: int | None = None) -> list[Any]:
+    """`(node (name value)…)`, last name first; asked without more, what commands look up in it."""
+    if numa is None:
+        count = len(session.once("host.get_host_CPUs", session.host()))
+        policy = session.once("host.get_sched_policy", session.host())
+        return ["node", ["nr_cpus", count], ["xen_scheduler", policy]]
     record = session.call("host.get_record", session.host())
     cpus = [session.call("host_cpu.get_record", ref) for ref in record["host_CPUs"]]
     metrics = session.call("host_metrics.get_record", record["metrics"])

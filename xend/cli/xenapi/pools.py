@@ -59,12 +59,14 @@ def create(session: Session, config: list[Any]) -> None:
 def new(session: Session, config: list[Any]) -> Any:
     record: dict[str, Any] = {}
     for key, *values in config[1:]:
+        if not values:
+            continue
         if key == "proposed_CPUs":
             lists = [value if isinstance(value, list) else [value] for value in values]
             record[key] = [cpu for numbers in lists for cpu in numbers]
         elif key == "other_config":
             record[key] = dict(values)
-        elif values:
+        else:
             record[key] = values[0]
     return session.call("cpu_pool.create", record)
 

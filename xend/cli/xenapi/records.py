@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _MIB = 1024 * 1024
 _STATES = ("running", "blocked", "paused", "shutdown", "crashed", "dying")
 """Their first letters stand in this order."""
+_WORDS = "_states"
+"""Key of what a domain can be chosen by; not shown."""
 
 
 def domain(session: Session, name: Any, full: Any = None) -> Any:
@@ -33,7 +35,7 @@ def named(session: Session, names: list[Any]) -> list[Any]:
         many = "s" if len(names) > 1 else ""
         text = f"Error: no domain{many} named {', '.join(map(str, names))}"
         raise CommandFailed(text, 255, on_stdout=True)
-    return [as_sxp("domain", record) for record in found]
+    return [_as_sxp(record) for record in found]
 
 
 def with_state(session: Session, details: bool, state: str, _full: int) -> list[Any]:
@@ -41,9 +43,7 @@ def with_state(session: Session, details: bool, state: str, _full: int) -> list[
     if not details:
         return [Ref(ref) for ref in session.call("VM.get_all")]
     return [
-        as_sxp("domain", record)
-        for record in _all(session)
-        if state == "all" or state in record["states"]
+        _as_sxp(record) for record in _all(session) if state == "all" or state in record[_WORDS]
     ]
 
 
@@ -60,9 +60,10 @@ def _described(record: Record, metrics: Record) -> Record:
         **record,
         "name": record["name_label"],
         "memory": int(metrics["memory_actual"]) // _MIB,
+        "memory_actual": int(metrics["memory_actual"]) // 1024,
         "vcpus": metrics["VCPUs_number"],
         "state": "".join(word[0] if word in states else "-" for word in _STATES),
-        "states": [str(record.get("power_state", "")).lower(), *states],
+        _WORDS: [str(record.get("power_state", "")).lower(), *states],
         "cpu_time": sum(seconds) / len(seconds) if seconds else 0.0,
         "start_time": _seconds(str(metrics["start_time"])),
     }
@@ -76,6 +77,13 @@ def _seconds(text: str) -> float:
         return datetime(*parts, tzinfo=UTC).timestamp()  # type: ignore[arg-type,misc]
     except ValueError:
         return -1.0
+
+
+def _as_sxp(record: Record) -> list[Any]:
+    """A list stays one value, as it was."""
+    known = {key: value for key, value in record.items() if key != _WORDS}
+    lists = {key: [value] for key, value in known.items() if isinstance(value, list)}
+    return as_sxp("domain", known | lists)
 
 
 def as_sxp(head: str, record: Record) -> list[Any]:

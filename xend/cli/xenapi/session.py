@@ -57,7 +57,8 @@ class Session:
         """Sends a call without a session: the connection may be another one later."""
         self._login = (username, password)
         self._ref: str | None = None
-        self._host: str | None = None
+        self._known: dict[str, Any] = {}
+        """Answers that stay the same."""
 
     def log_in(self) -> None:
         if self._ref is not None:
@@ -73,7 +74,7 @@ class Session:
             return
         with contextlib.suppress(Fault, ProtocolError, OSError):
             self._ask("session.logout", (self._ref,))
-        self._ref = self._host = None
+        self._ref = None
 
     def call(self, method: str, *params: Any) -> Any:
         """The method's value; XenApiFailure when the server refuses."""
@@ -103,10 +104,14 @@ class Session:
 
     def host(self) -> str:
         """Reference of the host that the server runs on."""
-        if self._host is None:
-            self.log_in()
-            self._host = str(self.call("session.get_this_host", self._ref))
-        return self._host
+        self.log_in()
+        return str(self.once("session.get_this_host", self._ref))
+
+    def once(self, method: str, *params: Any) -> Any:
+        """What the host is does not change meanwhile."""
+        if method not in self._known:
+            self._known[method] = self.call(method, *params)
+        return self._known[method]
 
     def vm(self, named: str) -> str:
         """Reference of the domain with that name, else with that id."""
