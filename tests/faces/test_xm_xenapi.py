@@ -510,6 +510,7 @@ def test_consoles(api: FakeXenApi, tmp_path: Path) -> None:
     (tmp_path / "xenconsole").chmod(0o755)
     run = commands(tmp_path, plain_argv())
     run.env["PATH"] = f"{tmp_path}:/usr/bin:/bin"
+    run.env["XENSTORED_PATH"] = str(tmp_path / "none")  # This machine's, if it runs Xen.
     api.methods["VM.start"] = lambda _session, ref, _paused: api.objects["VM"][ref].update(
         domid="9"
     )

@@ -7,12 +7,13 @@ that daemon's own client did.  Wire format: xen/include/public/io/xs_wire.h.
 from __future__ import annotations
 
 import _socket
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SOCKETS = ("/var/run/xenstored/socket", "/run/xenstored/socket")
+_SOCKETS = ("/var/run/xenstored/socket", "/run/xenstored/socket")
 _READ = 2
 _ERROR = 16
 _HEADER = 16
@@ -20,10 +21,14 @@ _MAX_PAYLOAD = 4096
 
 
 class XenStoreReader:
-    """One connection to xenstored; OSError when there is none."""
+    """One connection to xenstored; OSError when there is none.
 
-    def __init__(self, paths: Iterable[str] = SOCKETS) -> None:
-        self._sock = _connect(paths)
+    It is looked for where libxenstore does (xs_daemon_socket, xs_lib.c).
+    """
+
+    def __init__(self) -> None:
+        path = os.environ.get("XENSTORED_PATH")
+        self._sock = _connect([path] if path else _SOCKETS)
 
     def close(self) -> None:
         self._sock.close()
