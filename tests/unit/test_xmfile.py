@@ -231,14 +231,15 @@ def test_expressions_that_are_quick(tmp_path: Path) -> None:
         "     re.subn('a', 'b', 'aa'), [m.group(0) for m in re.finditer('[0-9]', 'a1b2')],\n"
         "     re.sub('(a)(b)', r'\\2\\1', 'abab'), re.findall('(a)(b)?', 'ab a'),\n"
         "     re.sub('a', 'b', 'aaa', 2), re.split('(,)', 'a,b'), re.findall('A', 'aA', re.I),\n"
-        "     re.sub('[0-9]', lambda m: str(int(m.group(0)) + 1), 'a1')]\n"
+        "     re.sub('[0-9]', lambda m: str(int(m.group(0)) + 1), 'a1'),\n"
+        "     re.findall('[[a]', 'a[b')]\n"
         "flags = int(flags)\n",
     )
     assert (options["mac"], options["ip"]) == ("00:16:3e:00:00:01", "10.0.0.1")
     assert options["flags"] == 1
     assert options["x"] == [
         *("-a-b-d-", ["a", "bc"], ["", "x", "", ""], ("bb", 2), ["1", "2"], "baba"),
-        *([("a", "b"), ("a", "")], "bba", ["a", ",", "b"], ["a", "A"], "a2"),
+        *([("a", "b"), ("a", "")], "bba", ["a", ",", "b"], ["a", "A"], "a2", ["a", "["]),
     ]
 
 

@@ -7,6 +7,7 @@ is refused before, by the number of ways there may be through it.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from importlib import import_module
@@ -114,8 +115,11 @@ class Pattern:
         number = int(flags) if isinstance(flags, int) else 0
         given = self.text.encode("latin-1", "replace")
         try:
-            self.native = re.compile(given, number)
-            self.parsed = _parsed(given, number)
+            with warnings.catch_warnings():
+                # Of sets within sets, which Python 2 had not, and which no Python has yet.
+                warnings.simplefilter("ignore", FutureWarning)
+                self.native = re.compile(given, number)
+                self.parsed = _parsed(given, number)
         except re.error as error:
             throw("ValueError", str(error))
 
