@@ -16,7 +16,7 @@ import pytest
 from tests.lab.conftest import SETTLE, run
 from tests.lab.guests import IMAGES, config
 from tests.lab.looking import FREE_NOISE, Look
-from tests.soak.usage import Usage, children, usage
+from tests.soak.usage import Usage, rss_of_children, usage
 
 pytestmark = pytest.mark.lab
 
@@ -60,7 +60,7 @@ def _sample(look: Look, cycle: int) -> Sample:
     return Sample(
         cycle,
         usage(daemon),
-        sum(usage(child).rss for child in children(daemon)),
+        rss_of_children(daemon),
         usage(_pid("/run/xen/xenstored.pid")),
         look.store.count(),
         len([*Path("/var/lib/xen").glob("userdata-*")]),
@@ -87,13 +87,15 @@ def test_nothing_grows(xend_running: None, clean_host: None, tmp_path: Path) -> 
     look = Look()
     _cycles(0, WARM_UP, plain, rich)
     samples = [_sample(look, WARM_UP)]
+    print("", samples[0], sep="\n", flush=True)
     began = time.monotonic()
     step = (CYCLES - WARM_UP) // 5
     for _ in range(5):
         _cycles(samples[-1].cycle, step, plain, rich)
         samples.append(_sample(look, samples[-1].cycle + step))
+        print(samples[-1], flush=True)
     spent = time.monotonic() - began
-    print("", *samples, f"{spent / step / 5:.2f} s a cycle", sep="\n")
+    print(f"{spent / step / 5:.2f} s a cycle")
     first, last = samples[0], samples[-1]
     assert last.daemon.rss - first.daemon.rss <= RSS_GROWTH
     assert last.daemon.fds <= first.daemon.fds + 1  # a worker more or less: pool's choice

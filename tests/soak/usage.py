@@ -27,6 +27,15 @@ def usage(pid: int) -> Usage:
     return Usage(found["VmRSS"], len([*Path(f"/proc/{pid}/fd").iterdir()]), found["Threads"])
 
 
+def rss_of_children(pid: int) -> int:
+    """KiB; of one that has just ended, and may be a zombie, nothing."""
+    total = 0
+    for child in children(pid):
+        with suppress(FileNotFoundError, ProcessLookupError, KeyError):
+            total += usage(child).rss
+    return total
+
+
 def children(pid: int) -> list[int]:
     """Of all its threads."""
     found = []
